@@ -76,7 +76,13 @@ class LockedError(RunError):
 
 
 class UserCodeError(RunError):
-    """The user's own code raised; the message ends with its last frames."""
+    """The user's own code raised; the message ends with its last frames.
+
+    Attributes:
+        trace: the traceback or stack for a log, if the error comes from another process; else empty.
+    """
+
+    trace = ""
 
     @classmethod
     def of(cls, what: str, error: BaseException) -> UserCodeError:

@@ -112,14 +112,15 @@ PUBLIC = {
         first_failure last_output
         WATCHED_SECONDS birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs
         last_lines last_row now parsed place read_csv read_json relative replacing to_json write_file writing
-        Log Meaning DROPPED Source read_thinned guessed read_number read_events read_log finite SPLITS usual_metric
-        state_words tally listed leads_out check_links
+        Log Meaning DROPPED SlowPattern Source read_thinned guessed read_number read_events read_log finite SPLITS
+        usual_metric
+        state_words tally listed leads_out check_links own_modules
     """,
     "training": """
-        Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag Training
+        Ended Executor Guard LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag Training
         default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped check_machine in_bytes
         experiment_of held unchanged
-        keep_generators not_finite layer_outputs expected_saving JobState job_states job_words DROP STOP Orders drop_run
+        keep_generators not_finite expected_saving JobState job_states job_words DROP STOP Orders drop_run
     """,
     "lr_finder": """
         Advice FinderFolder Finding KeptState LoopRamp LoopTest Ramp RangeTest Refusal check_schedule

@@ -206,6 +206,7 @@ def test_which_parameter_is_the_learning_rate() -> None:
         ({"timeout": 0}, "timeout: must be a time"),
         ({"resume": "--resume {check}"}, "resume: nothing fills in {check}"),
         ({"cwd": "nowhere"}, "cwd: no such folder"),
+        ({"cwd": __file__}, "test_commands.py is a file, not a folder"),
         ({"files": ["no.py"]}, "files: no file matches 'no.py'"),
         ({"model": "cnn"}, "unknown key 'model'"),
         ({"command": ["a"], "shell": True}, "must be a single text if a shell interprets it"),
@@ -317,7 +318,7 @@ def test_a_failure_says_the_exit_code_and_the_last_lines(cli: Cli, tmp_path: Pat
     assert code == 1
     folder = finished(tmp_path / "runs")
     assert "the command ended with exit code 3: no data\n" in out
-    assert "  line 10\n  no data\n" in out
+    assert "  line 10\nFull output: " in out and out.count("no data") == 2, "in the progress and in the reason"
     assert "line 3\n" not in out
     result = folder.result()
     assert result is not None

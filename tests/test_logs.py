@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from lrbench.components import Metric
 from lrbench.errors import FolderError, UsageError
 from lrbench.runs import Meaning, guessed, read_events, read_log
+from lrbench.runs.logs import patterns
+from lrbench.runs.logs.patterns import SlowPattern, pattern_of, read_printed
 from lrbench.runs.logs.read import (
     LOGS,
     MOST_LINE,
-    pattern_of,
     read_csv,
     read_jsonl,
     read_number,
-    read_printed,
     read_trainer_state,
 )
 
@@ -157,10 +157,35 @@ def test_the_newest_state_of_an_output_folder(tmp_path: Path) -> None:
         read_log("trainer_state", tmp_path / "empty")
 
 
-@pytest.mark.parametrize("pattern", ["no names", "(?P<a>[", ""])
-def test_wrong_patterns(pattern: str) -> None:
-    with pytest.raises(UsageError):
+@pytest.mark.parametrize(
+    ("pattern", "problem"),
+    [
+        ("no names", "names no values"), ("", "names no values"), ("(?P<a>[", "is not a regular expression"),
+        ("(?P<a>x)(?R)", "is not a regular expression"), ("(" * 900 + "(?P<a>x)" + ")" * 900, "is not a regular"),
+        ("(?P<a>((a{1000}){1000}){1000})", "repeats something more than 10,000 times; write a template"),
+        ("(?P<a>x{2,20000})", "repeats something more than"), ("{a}" + " " * 2000, "is longer than 2,000 characters"),
+    ],
+)  # fmt: skip
+def test_wrong_patterns(pattern: str, problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
         pattern_of(pattern)
+
+
+@pytest.mark.parametrize(("pattern", "line"), [("(?P<x>(a|aa)+)b$", "a" * 100), ("(?P<v>.*.*.*.*.*=.*!)", "=" * 3000)])
+def test_a_search_that_would_never_end_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, line: str
+) -> None:
+    monkeypatch.setattr(patterns, "LINE_SECONDS", 0.2)
+    with pytest.raises(SlowPattern, match=rf"took more than 0.2 seconds on a line of {len(line):,} characters; write"):
+        read_printed(written(tmp_path, f"{line}\n"), pattern)
+
+
+def test_many_slow_searches_are_ended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "LEAST_SECONDS", 0.05)
+    monkeypatch.setattr(patterns, "SECONDS_PER_LINE", 1e-7)
+    path = written(tmp_path, f"{'=' * 60}\n" * 100_000)
+    with pytest.raises(SlowPattern, match=r"took 0 seconds for [0-9,]+ lines; write a template"):
+        read_printed(path, "(?P<v>.*.*.*=.*!)")
 
 
 def test_a_missing_log_is_told_with_what_is_there(tmp_path: Path) -> None:

@@ -256,6 +256,13 @@ BAD = """
 
     def build(outputs, act):
         return Net(outputs, globals()[act])
+
+    once = []
+
+    def leaving(step, act):
+        if not once:
+            once.append(globals()[act]())
+        return 0.1
 """
 
 
@@ -280,13 +287,15 @@ def test_workers_go_on(bad: Any, tiny: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("act", "said"), [("leave_thread", "threads that a run started (mine)"),
                                            ("leave_exit", "something that a run left for the exit")])  # fmt: skip
-def test_the_command_ends_although_a_run_keeps_its_process_alive(bad: Any, act: str, said: str) -> None:
+def test_the_command_ends_although_user_code_keeps_its_process_alive(bad: Any, act: str, said: str) -> None:
+    """A run's worker is ended without a word; a schedule of one's own is previewed in the command's own process."""
     Path("one.yaml").write_text(bad(act).yaml())
-    code = (
-        "import sys; from lrbench.cli import app; app.EXIT_SECONDS, sys.argv[1:] = 0.5, ['run', 'one.yaml']; app.main()"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0 and f"Warning: {said} would have kept lrbench from ending" in done.stderr
+    Path("two.yaml").write_text(bad(act).replace(schedule={"name": "bad:leaving", "act": act}).yaml())
+    code = "import sys; from lrbench.cli import app; app.EXIT_SECONDS = 0.5; app.main()"
+    for words, warned in ((["run", "one.yaml"], False), (["preview", "two.yaml"], True)):
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert (f"Warning: {said} would have kept lrbench from ending" in done.stderr) is warned, done.stderr
     assert RunFolder.of(Path("runs"), load_config("one.yaml")).status() is Status.FINISHED
 
 
@@ -319,6 +328,24 @@ def test_a_command_ends_its_own_run_with_a_reason(script: str, reason: str, tmp_
 # -- limits that are none
 
 WRONG: list[Any] = ["", "2 weeks", "-1h", "1h30m", "1e999", "nan", [], {}, False, -5, "2h " * 2, 10**400, ".inf"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "right"),
+    [
+        ("timeout", 0, "leave it out for no limit"), ("timeout", "-1h", "leave it out for no limit"),
+        ("stall", ".inf", "leave it out for no limit"), ("stall", "unlimited", "leave it out for no limit"),
+        ("timeout", "4000 days", "the most is 3,650 days"), ("memory", 0, "leave it out for no limit"),
+        ("memory", "-8GB", "leave it out for no limit"), ("memory", "inf", "leave it out for no limit"),
+        ("memory", "9999TB", "the most is 1,000TB"), ("memory", "8", "a number alone is bytes"),
+    ],
+)  # fmt: skip
+def test_a_wrong_limit_is_told_with_what_would_be_right(key: str, value: Any, right: str, tmp_path: Path) -> None:
+    file = tmp_path / "one.yaml"
+    file.write_text(yaml.safe_dump({"name": "one", "command": "true", key: value}))
+    with pytest.raises(ConfigError) as told:
+        load_config(file)
+    assert str(told.value).endswith(f"; {right}")
 
 
 @pytest.mark.parametrize("value", WRONG, ids=[f"{one!s:.12}" for one in WRONG])

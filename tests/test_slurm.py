@@ -28,6 +28,8 @@ JOB = {"queue": "slurm", "id": "12_3", "log": "12_3_0_log.out", "stop": "stop-1"
     ("text", "wanted"),
     [
         ("time=4:00:00", SlurmRequest(240)),
+        ("time=1", SlurmRequest(1, signal_delay=30)),
+        ("time=3,nice=-5,gpus=a100:2", SlurmRequest(3, passed_on={"nice": "-5", "gpus": "a100:2"})),
         (
             "partition=gpu,time=4:00:00,gpus_per_node=1,cpus_per_task=8",
             SlurmRequest(240, cpus=8, passed_on={"partition": "gpu", "gpus_per_node": "1"}),
@@ -76,6 +78,13 @@ def test_times_as_sbatch_writes_them(time: str, minutes: int) -> None:
         ("time=3,mem_per_cpu=1.5G", "mem_per_cpu must be a size such as 8G"),
         ("tme=3", "as in partition=gpu,time=4:00:00"),
         ("time=3,comment='a\nb'", "comment must be on one line"),
+        ("time=3,nice=high", "nice must be a whole number such as 100 (got 'high')"),
+        ("time=3,gpus_per_node=two", "gpus_per_node must be a number of GPUs such as 1 or a100:1"),
+        ("time=3,cpus_per_gpu=0", "cpus_per_gpu must be a whole number from 1"),
+        ("time=3,mail_type=ending", "mail_type must be types such as END"),
+        ("time=3,mail_user='a b'", "mail_user must be a user or an address"),
+        ("time=3,signal_delay=180", "signal_delay must be less than the time of a job, 180 seconds (got 180)"),
+        ("time=3,signal_delay=soon", "signal_delay must be a whole number from 1"),
     ],
 )
 def test_mistakes_in_what_is_asked(text: str, fragment: str) -> None:
@@ -245,6 +254,15 @@ def test_the_status_names_jobs_and_logs(cli: Cli, interrupted: Path, fake: Fake)
     fake("squeue", "12_3|PENDING|BeginTime\n")
     _, out, _ = cli("sweep", "--status")
     assert "Slurm jobs: 1 pending (BeginTime)" in out and "log:" not in out
+
+
+def test_the_status_names_the_logs_of_running_local_jobs(cli: Cli, interrupted: Path) -> None:
+    (interrupted / "job.json").write_text(json.dumps({**JOB, "queue": "local", "id": "123"}))
+    with RunFolder(interrupted).lock():
+        _, out, _ = cli("sweep", "--status")
+    assert f"{interrupted.name}: job 123; log: runs/slurm/12_3_0_log.out" in out
+    _, out, _ = cli("sweep", "--status")
+    assert out.count("job 123; log:") == 1, "it was interrupted"
 
 
 def test_the_page_names_jobs_and_shows_the_end_of_their_logs(cli: Cli, interrupted: Path) -> None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from os import _exit
 from pathlib import Path
-from typing import Annotated, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lrbench.cli import json_output
-from lrbench.errors import old_name
+from lrbench.errors import counted, old_name
+
+if TYPE_CHECKING:
+    from lrbench.training import Outcome
 
 AT_ONCE = "stopped immediately; the same command resumes from the last checkpoint"
 
@@ -115,8 +121,26 @@ Slurm = Annotated[
 ]
 
 
-def leave(number: int) -> None:
-    """End this process and its workers now, without an exception that running code could catch."""
+@contextlib.contextmanager
+def summarizing(outcomes: Sequence[Outcome]) -> Iterator[None]:
+    """On Ctrl-C or SIGTERM during the block, say what is done, and end the process with the usual exit code."""
+    done = sum(outcome.result is not None for outcome in outcomes)
+    said = f"stopped during the summary: {done} of {counted(len(outcomes), 'run')} done and kept"
+
+    def end(number: int, frame: FrameType | None) -> None:
+        leave(number, f"{said}; the same command shows the summary")
+
+    mine = threading.current_thread() is threading.main_thread()  # no other may
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM) if mine}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def leave(number: int, said: str = AT_ONCE) -> None:
+    """Say so and end this process and its workers now, without an exception that running code could catch."""
     import psutil
 
     for child in psutil.Process().children(recursive=True):
@@ -125,5 +149,5 @@ def leave(number: int) -> None:
     if json_output.descriptor != 1:
         os.write(json_output.descriptor, json_output.last_line(128 + number))
     shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # show the cursor, which the progress display has hidden
-    os.write(2, f"{shown}\n{AT_ONCE}\n".encode())
+    os.write(2, f"{shown}\n{said}\n".encode())
     _exit(128 + number)  # `os._exit` would end only the run

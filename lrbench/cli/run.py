@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+
+from rich.console import Console
 
 from lrbench.cli.options import (
     Again,
@@ -17,11 +19,16 @@ from lrbench.cli.options import (
     Track,
     leave,
     option,
+    summarizing,
 )
 from lrbench.cli.serve import Serve, serving
 from lrbench.cli.terminal import Terminal, inline
 from lrbench.cli.trust import Trust, ask_for_code
 from lrbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from lrbench.cli.progress import Display
+    from lrbench.training import Outcomes
 
 
 def run(
@@ -50,11 +57,8 @@ def run(
     if not configs:
         raise UsageError(no_config())
     ask_for_code(configs, overrides, trust, silent=as_json)
-    from lrbench.analysis import grouped, read_one
-    from lrbench.cli import tables
-    from lrbench.cli.json_events import JsonEvents, outcomes_told
+    from lrbench.cli.json_events import JsonEvents
     from lrbench.cli.progress import display
-    from lrbench.runs import RunFolder
     from lrbench.training import StopFlag
     from lrbench.training import run as train
 
@@ -68,6 +72,17 @@ def run(
             configs, runs=runs, overrides=overrides or (), seeds=seeds, jobs=jobs, device=device, again=again,
             wait=not no_wait, track=track or None, watch=heard,
         )  # fmt: skip
+    with summarizing(outcomes):
+        _conclude(console, watch, outcomes, runs)
+
+
+def _conclude(console: Console, watch: Display, outcomes: Outcomes, runs: Path) -> None:
+    """Print the summary, then end the command with its exit code."""
+    from lrbench.analysis import grouped, read_one
+    from lrbench.cli import tables
+    from lrbench.cli.json_events import outcomes_told
+    from lrbench.runs import RunFolder
+
     done = [outcome for outcome in outcomes if outcome.path.exists()]
     # An identical run may have been trained under another name.
     made = [read_one(RunFolder(outcome.path)).called(outcome.experiment.name) for outcome in done]

@@ -225,19 +225,20 @@ def _conclude(console: Console, watch: Display, done: Sweep, epsilon: float) -> 
     from lrbench.cli.json_events import sweep_told
     from lrbench.reports import save_summary, summary_words
 
-    summary = done.summary(epsilon)
-    said = summary_words(summary)
-    watch.tell("summary", **sweep_told(done, summary, said))
-    if summary.confirmation is not None:
-        sweep_table.show_fresh(console, summary.confirmation)
-    for line in said:
-        console.print(inline(line))
-    tables.show_outcomes(console, done.outcomes)
-    try:
-        tables.show_files(console, save_summary(summary, done.folder))
-    except FolderError as error:
-        if any(outcome.result is not None and not outcome.found for outcome in done.outcomes):
-            raise
-        watch.tell("message", text=f"the summary was not written: {error}")
-        console.print(f"[yellow]The summary was not written:[/] {inline(str(error))}", soft_wrap=True)
-    tables.end(console, done.outcomes, done.folder.path)
+    with options.summarizing(done.outcomes):
+        summary = done.summary(epsilon)
+        said = summary_words(summary)
+        watch.tell("summary", **sweep_told(done, summary, said))
+        if summary.confirmation is not None:
+            sweep_table.show_fresh(console, summary.confirmation)
+        for line in said:
+            console.print(inline(line))
+        tables.show_outcomes(console, done.outcomes)
+        try:
+            tables.show_files(console, save_summary(summary, done.folder))
+        except FolderError as error:
+            if any(outcome.result is not None and not outcome.found for outcome in done.outcomes):
+                raise
+            watch.tell("message", text=f"the summary was not written: {error}")
+            console.print(f"[yellow]The summary was not written:[/] {inline(str(error))}", soft_wrap=True)
+        tables.end(console, done.outcomes, done.folder.path)

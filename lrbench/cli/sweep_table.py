@@ -168,14 +168,16 @@ def show_status(console: Console, folder: SweepFolder) -> None:
 
 
 def _show_jobs(console: Console, jobs: Sequence[RunJob], board: Board) -> None:
-    """Print how many Slurm jobs are running and pending, and the logs of those that left no result."""
+    """Print how many Slurm jobs are running and pending, and the logs of local ones and of those without a result."""
     if words := job_words(job.state for job in jobs if job.state is not None):
         console.print(f"Slurm jobs: {inline(words)}", soft_wrap=True)
-    stuck = unlucky(jobs, board)
-    for job in stuck[:MOST_JOBS]:
-        console.print(f"{inline(job.run)}: {job.words}; log: {inline(str(relative(job.log)))}", soft_wrap=True)
-    if len(stuck) > MOST_JOBS:
-        console.print(f"and {counted(len(stuck) - MOST_JOBS, 'more job')}")
+    # Of Slurm's own, `squeue` tells; those on this machine are known by their logs alone.
+    here = [job for job in jobs if job.local and board.state[job.run] is Status.RUNNING]
+    for named in (here, unlucky(jobs, board)):
+        for job in named[:MOST_JOBS]:
+            console.print(f"{inline(job.run)}: {job.words}; log: {inline(str(relative(job.log)))}", soft_wrap=True)
+        if len(named) > MOST_JOBS:
+            console.print(f"and {counted(len(named) - MOST_JOBS, 'more job')}")
 
 
 def show_fresh(console: Console, found: Confirmation) -> None:

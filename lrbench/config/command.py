@@ -12,7 +12,7 @@ from pydantic import Field, PlainValidator, StrictBool, WithJsonSchema, model_va
 
 from lrbench.components import NAMED, Metric
 from lrbench.config.blocks import Trackers
-from lrbench.config.files import exists
+from lrbench.config.files import no_folder
 from lrbench.config.limits import Limits
 from lrbench.config.params import Params, flat, rate_among
 from lrbench.config.program_files import Hashes, hashed
@@ -121,8 +121,8 @@ class CommandConfig(WithParams, frozen=True, extra="forbid"):
         lr = None if key is None else flat(self.params)[key]
         if lr is not None and not ((number := number_of(lr)) and 0 < number < inf):
             raise ConfigError(f"must be a number greater than 0 (got {lr!r:.40})", key=f"params.{key}")
-        if self.cwd is not None and not exists(self.start(Path())):
-            raise ConfigError(f"no such folder: {self.start(Path())}", key="cwd")
+        if self.cwd is not None and (problem := no_folder(self.start(Path()))):
+            raise ConfigError(problem, key="cwd")
         return self
 
     @property

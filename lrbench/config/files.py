@@ -95,6 +95,15 @@ def run_notes(folder: Path) -> Mapping[str, Any] | None:
     return None
 
 
+def no_folder(path: Path) -> str:
+    """Return why a path is no folder to start in; empty if it is one."""
+    if not exists(path):
+        return f"no such folder: {path}"
+    if not path.is_dir():
+        return f"{path} is a file, not a folder"
+    return "" if os.access(path, os.X_OK) else f"{path} may not be entered"
+
+
 def exists(path: Path) -> bool:
     """Return whether a path exists; False, too, for one that no system call accepts or that may not be looked at."""
     try:

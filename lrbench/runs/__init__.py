@@ -9,14 +9,14 @@ from lrbench.runs.csv_columns import last as last_row
 from lrbench.runs.csv_columns import read as read_csv
 from lrbench.runs.csv_tail import Growing, Tail
 from lrbench.runs.csv_thinned import read_thinned
-from lrbench.runs.environment import NODE, UNKNOWN, Environment, Sizes, changes, describe, now, place
+from lrbench.runs.environment import NODE, UNKNOWN, Environment, Sizes, changes, describe, now, own_modules, place
 from lrbench.runs.files import check_links, finite, leads_out, read_json, relative, replacing, to_json, writing
 from lrbench.runs.files import write as write_file
 from lrbench.runs.find import find_runs
 from lrbench.runs.folder import RunFolder
 from lrbench.runs.jobs import JOBS, Job
 from lrbench.runs.lock import DEAD_AFTER_SECONDS, WATCHED_SECONDS, birth
-from lrbench.runs.logs import Log, Meaning, Source, guessed, read_events, read_log, read_number
+from lrbench.runs.logs import Log, Meaning, SlowPattern, Source, guessed, read_events, read_log, read_number
 from lrbench.runs.recorded import SPLITS, Recorded, conclude, ended_well, metrics_in, usual_metric
 from lrbench.runs.recordings import STEP_COLUMNS
 from lrbench.runs.result import DROPPED, RunResult, Status, listed, parsed, state_words, tally

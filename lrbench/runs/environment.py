@@ -150,22 +150,37 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
+def own_modules(experiment: RunConfig) -> list[str]:
+    """Return the modules of the user's code that the config imports: all but torch's, torchvision's and lrbench's."""
+    modules = {name.partition(":")[0] for name in experiment.imports}
+    return sorted(module for module in modules if module.split(".")[0] not in _KNOWN)
+
+
 def code_hashes(experiment: RunConfig) -> dict[str, str]:
-    """Return the SHA-256 of each module file that the config imports, except torch's, torchvision's and lrbench's."""
-    modules = sorted({name.partition(":")[0] for name in experiment.imports})
-    files = {module: _file_of(module) for module in modules if module.split(".")[0] not in _KNOWN}
+    """Return the SHA-256 of the file of each of `own_modules`."""
+    files = {module: _file_of(module) for module in own_modules(experiment)}
     return {module: hashlib.sha256(file.read_bytes()).hexdigest() for module, file in files.items() if file is not None}
 
 
 def _file_of(module: str) -> Path | None:
-    """Return the file of a module without importing it; the current folder is searched first, as on import."""
-    local = Path.cwd().joinpath(*module.split("."))
-    candidates = [local.with_suffix(".py"), local / "__init__.py"]
+    """Return the file of a module without importing it; the current folder is searched first, as on import.
+
+    Nor are its packages imported, as `importlib.util.find_spec` would: they are the user's code.
+    """
+    first, *rest = module.split(".")
+    places = [Path.cwd().joinpath(first)]
     with contextlib.suppress(ImportError, ValueError, AttributeError):
-        spec = importlib.util.find_spec(module)
-        if spec is not None and spec.origin is not None:
-            candidates.append(Path(spec.origin))
-    return next((path for path in candidates if path.is_file()), None)
+        spec = importlib.util.find_spec(first)
+        if spec is not None and spec.origin is not None and not rest:
+            return next(filter(Path.is_file, [*_files_at(places[0]), Path(spec.origin)]), None)
+        places += map(Path, (spec and spec.submodule_search_locations) or ())
+    files = (file for place in places for file in _files_at(place.joinpath(*rest)))
+    return next(filter(Path.is_file, files), None)
+
+
+def _files_at(place: Path) -> list[Path]:
+    """Return where a module's file would be, if it has its parts' names as its path."""
+    return [place.with_name(f"{place.name}.py"), place / "__init__.py", *place.parent.glob(f"{place.name}.*.so")]
 
 
 def changes(recorded: Environment, experiment: RunConfig) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lrbench.runs import Status
@@ -21,12 +21,14 @@ class RunJob:
         id: the job's id, such as `1234_5`.
         log: the file to which it prints.
         state: its state; None for a process on one machine, or if Slurm does not answer.
+        local: whether it is a process on one machine.
     """
 
     run: str
     id: str
     log: Path
     state: JobState | None = None
+    local: bool = False
 
     @property
     def words(self) -> str:
@@ -42,15 +44,12 @@ def jobs_of(folder: SweepFolder, plan: Plan, board: Board) -> list[RunJob]:
         run = folder.run(cell)
         job, log = (None, None) if board.state[cell.run].complete else (run.job, run.job_log)
         if job is not None and log is not None:
-            found.append((RunJob(cell.run, job.id, log), job.queue))
-    asked = [job.id for job, queue in found if queue == "slurm"]
+            found.append(RunJob(cell.run, job.id, log, local=job.queue != "slurm"))
+    asked = [job.id for job in found if not job.local]
     states = job_states(asked) if asked else None
     if states is None:
-        return [job for job, _ in found]
-    return [
-        RunJob(job.run, job.id, job.log, states.get(job.id, JobState()) if queue == "slurm" else None)
-        for job, queue in found
-    ]
+        return found
+    return [job if job.local else replace(job, state=states.get(job.id, JobState())) for job in found]
 
 
 def unlucky(jobs: Sequence[RunJob], board: Board) -> list[RunJob]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.training.branching import expected_saving
 from lrbench.training.executors import Executor, default_jobs
+from lrbench.training.executors.guard import Guard
 from lrbench.training.executors.slurm_states import State as JobState
 from lrbench.training.executors.slurm_states import in_words as job_words
 from lrbench.training.executors.slurm_states import states_of as job_states
@@ -27,7 +28,6 @@ from lrbench.training.signals import StopFlag
 from lrbench.training.termination import Ended, not_finite
 
 if TYPE_CHECKING:
-    from lrbench.training.activations import layer_outputs
     from lrbench.training.doctor import check_machine, in_bytes
     from lrbench.training.evaluate import evaluate as evaluate_split
     from lrbench.training.generators import keep_generators
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 _WITH_TORCH = {
     "check_machine": ("lrbench.training.doctor", "check_machine"),
     "in_bytes": ("lrbench.training.doctor", "in_bytes"),
-    "layer_outputs": ("lrbench.training.activations", "layer_outputs"),
     "Training": ("lrbench.training.loop", "Training"),
     "keep_generators": ("lrbench.training.generators", "keep_generators"),
     "experiment_of": ("lrbench.training.objects.experiment", "experiment_of"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
-from lrbench.config import Experiment, group, without_rate
+from lrbench.config import Experiment
 from lrbench.errors import (
     ConfigError,
     DataError,
@@ -19,10 +20,9 @@ from lrbench.errors import (
     UserCodeError,
     reason_of,
 )
-from lrbench.events import Event, Watch, message
+from lrbench.events import Event, Watch
 from lrbench.runs import RunFolder, RunResult, describe
 from lrbench.training.allocator import keep_freed_memory
-from lrbench.training.build import checked
 from lrbench.training.check import check as check_built
 from lrbench.training.device import resolve_device
 from lrbench.training.isolation import Surroundings, isolated
@@ -32,26 +32,11 @@ from lrbench.training.process import stack
 from lrbench.training.run_one import failure
 
 
-def check(experiments: Sequence[Experiment], watch: Watch, *, keep: bool) -> None:
-    """See `Kind`. Of runs that differ only in seed and learning rate, only those at the ends are checked.
+def check_one(experiment: Experiment, keep: bool) -> list[str]:
+    """Build everything that a config names, see `check`; with `keep`, this process will train it.
 
-    Likely mistakes are told once. Raises ConfigError, DataError.
+    Returns likely mistakes. Raises ConfigError, DataError, UserCodeError.
     """
-    alike: dict[str, list[Experiment]] = {}
-    for experiment in experiments:
-        alike.setdefault(without_rate(experiment), []).append(experiment)
-    checked.clear()  # of runs that never started; the user's code may have changed since
-    doubts: list[str] = []
-    for found in alike.values():
-        found.sort(key=lambda experiment: experiment.optimizer.params.get("lr", 0.0))
-        doubts += [f"{found[0].name}: {text}" for text in _check_one(found[0], keep)]
-        if group(found[-1]) != group(found[0]):
-            _check_one(found[-1], keep)
-    for text in dict.fromkeys(doubts):
-        watch(message(text))
-
-
-def _check_one(experiment: Experiment, keep: bool) -> list[str]:
     try:
         with isolated():
             return check_built(experiment, resolve_device(experiment.device), keep=keep)
@@ -59,6 +44,9 @@ def _check_one(experiment: Experiment, keep: bool) -> list[str]:
         raise error.at(experiment.where(error.key)) from None
     except DataError as error:
         raise DataError(f"{experiment.where('dataset')}: dataset: {error}".removeprefix(": ")) from error
+    except UserCodeError as error:
+        error.trace = error.trace or traceback.format_exc()
+        raise
 
 
 def environment(experiment: Experiment) -> dict[str, Any]:

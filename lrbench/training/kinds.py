@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lrbench.config import Trunk
+from lrbench.errors import UserCodeError
 from lrbench.events import Watch
+from lrbench.training.loop_check import CheckOne, check_all
 from lrbench.types import Duration
 
 if TYPE_CHECKING:
@@ -42,10 +44,14 @@ class Kind(Protocol):
     def follows(self) -> str | None:
         """The identity of the run that must be over before this one starts; None for any order."""
 
-    def check(self, configs: Sequence[Any], root: Path, watch: Watch, *, keep: bool) -> None:
+    def check(
+        self, configs: Sequence[Any], root: Path, watch: Watch, check_one: CheckOne
+    ) -> Mapping[str, UserCodeError]:
         """Find what is wrong with configs before anything is written under `root`, the folder of the runs.
 
-        With `keep`, what this process will need again is kept.
+        `check_one` checks a config of the training loop.
+
+        Returns what went wrong in user code, by the identity of the runs that it would end.
 
         Raises ConfigError, DataError.
         """
@@ -70,11 +76,11 @@ class LoopKind:
         """See `Kind`."""
         return None
 
-    def check(self, configs: Sequence[Any], root: Path, watch: Watch, *, keep: bool) -> None:
+    def check(
+        self, configs: Sequence[Any], root: Path, watch: Watch, check_one: CheckOne
+    ) -> Mapping[str, UserCodeError]:
         """See `Kind`."""
-        from lrbench.training.in_loop import check
-
-        check(configs, watch, keep=keep)
+        return check_all(configs, watch, check_one)
 
     def environment(self, config: Any) -> dict[str, Any]:
         """See `Kind`."""

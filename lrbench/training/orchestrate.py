@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lrbench.config import CONFIGS, RunConfig, branched, identity, load_config, own
+from lrbench.config import CONFIGS, Experiment, RunConfig, branched, identity, load_config, own
 from lrbench.errors import (
     FolderError,
     Interrupted,
@@ -25,10 +25,11 @@ from lrbench.errors import (
 from lrbench.events import Event, Watch, message, silent
 from lrbench.runs import RunFolder, RunResult, Status
 from lrbench.training.branching import arrange, saving, tidy, waves
-from lrbench.training.executors import Executor, create
+from lrbench.training.executors import Executor, WorkerProcesses, create
+from lrbench.training.executors.guard import Guard
 from lrbench.training.options import RunOptions
-from lrbench.training.outcome import Outcome, Outcomes, look, nearest, pending
-from lrbench.training.preflight import check, prepare
+from lrbench.training.outcome import Outcome, Outcomes, look, make, nearest, pending
+from lrbench.training.preflight import check, end_unfit, prepare
 from lrbench.training.run_one import WorkItem
 from lrbench.training.signals import StopFlag
 from lrbench.training.tracking import tracked
@@ -151,12 +152,30 @@ def _do(
     watch(Event("", "plan", values={"runs": len(todo)}))
     crashed = lambda: _crashed(todo, watch)  # noqa: E731
     first = create(options, root, [outcome.experiment for outcome in todo], crashed)  # its workers start meanwhile
-    check(todo, root, watch, keep=first.in_process)
-    checked()
-    prepare(todo, options.again)
-    _execute(pending(todo), first, root, options, watch)
+    pool = first if isinstance(first, WorkerProcesses) else None
+    with Guard(watch, 1 if pool is None else pool.jobs, workers=pool is not None) as guard:
+        check(todo, root, watch, lambda one: _check_one(one, guard, first))
+        if pool is None:
+            guard.close()
+        make(root)
+        checked()
+        prepare(todo, options.again)
+        end_unfit(todo, watch)
+        if pool is not None:
+            pool.first = guard.release()
+        _execute(todo, first, root, options, watch)
     if (said := saving(outcomes)) is not None:
         watch(message(said))
+
+
+def _check_one(experiment: Experiment, guard: Guard, executor: Executor) -> Sequence[str]:
+    """Check a config of the training loop, and keep what is built where the run will be trained."""
+    keep = executor.in_process
+    if guard.keeps_from(experiment):  # memory of other runs would count for one with limits
+        keep = isinstance(executor, WorkerProcesses) and executor.jobs == 1 and not experiment.limits.any
+    check_one, during = "lrbench.training.in_loop:check_one", "in the check before training"
+    found: Sequence[str] = guard.call(check_one, experiment, experiment, keep, during=during)
+    return found
 
 
 def _crashed(todo: Sequence[Outcome], watch: Watch) -> bool:
@@ -198,8 +217,9 @@ def stopped(outcomes: Sequence[Outcome]) -> Interrupted | None:
 
 
 def _execute(todo: Sequence[Outcome], first: Executor, root: Path, options: RunOptions, watch: Watch) -> None:
-    """Execute the runs, trunks before their branches."""
-    stop, experiments = StopFlag(), [outcome.experiment for outcome in todo]
+    """Execute the pending runs, trunks before their branches."""
+    stop, left = StopFlag(), pending(todo)
+    experiments = [outcome.experiment for outcome in left]
 
     def on_failure() -> None:
         count = sum(outcome.status is Status.FAILED for outcome in todo)
@@ -207,8 +227,10 @@ def _execute(todo: Sequence[Outcome], first: Executor, root: Path, options: RunO
             watch(message(f"stopping after {counted(options.max_failures, 'failure')}"))
             stop.set()
 
+    if any(outcome.status is Status.FAILED for outcome in todo):  # in the check
+        on_failure()
     with stop.on_signals():
-        for number, wave in enumerate(waves(todo)):
+        for number, wave in enumerate(waves(left)):
             executor = first
             if number:  # of the same kind and size for every wave
                 executor = create(options, root, experiments, lambda: not first.in_process)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lrbench.config import RunConfig, run_name
-from lrbench.errors import FolderError, LockedError, UsageError, option
+from lrbench.errors import FolderError, LockedError, UsageError, UserCodeError, option
 from lrbench.runs import RunFolder, RunResult, Status, changes
 from lrbench.training.kinds import Kind, PlainTraining
 from lrbench.types import Displayed
@@ -29,6 +31,7 @@ class Outcome:
         warnings: for example what has changed since the run.
         signal: the signal that interrupted the run, if any.
         checked: whether its config was checked.
+        unfit: what went wrong in user code in that check; None if nothing did.
         added: the number of the request by hand that added the run's seed; 0 for none.
     """
 
@@ -42,6 +45,7 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
     signal: int | None = None
     checked: bool = False
+    unfit: UserCodeError | None = None
     added: int = 0
 
     @property
@@ -88,6 +92,17 @@ def nearest(root: Path) -> Path:
     if not there.is_dir():
         raise UsageError(f"{option('--runs')} {root}: {there} is a file, not a folder")
     return there
+
+
+def make(root: Path) -> None:
+    """Make the folder of the runs. Raises UsageError if no folder can be made there or in it."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        Path(tempfile.mkdtemp(prefix=".", dir=root)).rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):  # there may be room again when a run is written
+            problem = f"no folder can be made there ({error.strerror})"
+            raise UsageError(f"{option('--runs')} {root}: {problem}") from error
 
 
 def look(root: Path, experiment: RunConfig, kind: Kind, again: bool) -> Outcome:

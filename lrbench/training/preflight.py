@@ -3,31 +3,57 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lrbench.config import RunConfig, without_rate
-from lrbench.errors import FolderError, LockedError, counted, option
-from lrbench.events import Watch, message
-from lrbench.runs import RunFolder, changes, writing
+from lrbench.config import RunConfig, identity, without_rate
+from lrbench.errors import FolderError, LockedError, LrbenchError, UserCodeError, counted, option
+from lrbench.events import Event, Watch, message
+from lrbench.runs import RunFolder, RunResult, Status, changes, writing
 from lrbench.training.kinds import Kind
+from lrbench.training.loop_check import CheckOne
 from lrbench.training.outcome import Outcome
+from lrbench.training.run_one import failure
 
 
-def check(todo: Sequence[Outcome], root: Path, watch: Watch, *, keep: bool) -> None:
+def check(todo: Sequence[Outcome], root: Path, watch: Watch, check_one: CheckOne) -> None:
     """Check the pending runs, each kind in its own way, before anything is written; say so the first time.
 
-    Raises ConfigError, DataError.
+    `check_one` checks a config of the training loop. What goes wrong in user code is noted in the outcomes, unless no
+    run is left then.
+
+    Raises ConfigError, DataError, UserCodeError.
     """
+    if (building := sys.modules.get("lrbench.training.build")) is not None:
+        building.checked.clear()  # of runs that never started; the user's code may have changed since
     if new := {without_rate(outcome.experiment) for outcome in todo if not outcome.checked}:
         watch(message(f"checking {counted(len(new), 'config')}"))
     by_kind: dict[Kind, list[RunConfig]] = {}
     for outcome in todo:
         by_kind.setdefault(outcome.kind, []).append(outcome.experiment)
+    failed: dict[str, UserCodeError] = {}
     for kind, configs in by_kind.items():
-        kind.check(configs, root, watch, keep=keep)
+        failed |= kind.check(configs, root, watch, check_one)
     for outcome in todo:
-        outcome.checked = True
+        outcome.checked, outcome.unfit = True, failed.get(identity(outcome.experiment))
+    if todo and all(outcome.unfit for outcome in todo):
+        raise UserCodeError(f"{todo[0].experiment.name}: {todo[0].unfit}") from todo[0].unfit
+
+
+def end_unfit(todo: Sequence[Outcome], watch: Watch) -> None:
+    """Write the failures that `check` noted as results of the runs, whose folders are prepared."""
+    for outcome in todo:
+        if outcome.unfit is None or not outcome.to_do:
+            continue
+        folder, reason = RunFolder(outcome.path), str(outcome.unfit)
+        try:
+            with folder.lock():
+                outcome.ended(failure(folder, outcome.experiment, reason, outcome.unfit.trace))
+        except LrbenchError:  # another process trains it, or the disk is full
+            outcome.failed(reason)
+        ended = outcome.result or RunResult(Status.FAILED, reason)
+        watch(Event(folder.name, "end", values={"result": ended, "folder": folder.path}))
 
 
 def prepare(todo: Sequence[Outcome], again: bool) -> None:

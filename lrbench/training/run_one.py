@@ -152,7 +152,7 @@ def failure(folder: RunFolder, experiment: RunConfig, reason: str, trace: str | 
     """
     text = traceback.format_exc() if trace is None else trace
     log = folder.log_error(text) if 'File "' in text else None
-    what = "Full traceback" if trace is None else "Python stack"
+    what = "Full traceback" if text.startswith("Traceback") else "Python stack"
     known = reason if log is None else f"{reason}\n{what}: {log}"
     result = RunResult(Status.FAILED, known)
     try:

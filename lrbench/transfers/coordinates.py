@@ -14,6 +14,7 @@ from lrbench.components import GroupRules
 from lrbench.config import CONFIG, Experiment, RunConfig, load_config, own
 from lrbench.errors import ConfigError, UsageError, option
 from lrbench.events import Watch, message, silent
+from lrbench.training import Guard
 from lrbench.transfers.layer_sizes import CoordinateCheck, LayerSize
 from lrbench.types import AT_LEAST_1, FUNCTION, NOTHING, TEXT, TEXTS, WHOLE, Listed, arguments
 
@@ -21,6 +22,7 @@ WIDTH_KEYS = {"cnn": "model.width", "gpt": "model.width", "mlp": "model.hidden",
     "vit": "model.dim"
 }
 MOST_STEPS = 1000
+_OUTPUTS = "lrbench.training.activations:layer_outputs"
 
 # What full trainings have and a few steps don't.
 _LEFT_OUT = (
@@ -64,20 +66,19 @@ def coordinate_check(
         ConfigError, DataError, UsageError: the request is invalid.
         RunError: an output is not finite.
     """
-    from lrbench.training import layer_outputs
-
     given = config if isinstance(config, RunConfig) else load_config(config, overrides)
     experiment = own(given, "its layers can't be measured")
     experiment = experiment if device is None else experiment.replace(device=device)
     chosen, key = _checked(list(widths), steps, seeds), _width_key(experiment, key)
     numbers = range(experiment.seed, experiment.seed + seeds)
     rows = []
-    for width in chosen:
-        for seed in numbers:
-            one = _at(experiment, key, width, steps, seed)
-            for step, sizes in enumerate(layer_outputs(one, steps)):
-                rows += [LayerSize(width, seed, step, layer, *found) for layer, found in sizes.items()]
-        watch(message(f"{_name(experiment)}: measured {key} = {width}"))
+    with Guard(watch) as guard:
+        for width in chosen:
+            for seed in numbers:
+                one = _at(experiment, key, width, steps, seed)
+                for step, sizes in enumerate(guard.call(_OUTPUTS, one, one, steps, during="in its first steps")):
+                    rows += [LayerSize(width, seed, step, layer, *found) for layer, found in sizes.items()]
+            watch(message(f"{_name(experiment)}: measured {key} = {width}"))
     lr = experiment.scaled_optimizer().params.get("lr", experiment.lr)
     return CoordinateCheck(_name(experiment), key, float(lr or 0.0), chosen, list(numbers), steps, rows)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -65,19 +66,23 @@ Size = Annotated[int | Literal["auto"], PlainValidator(_bytes), WithJsonSchema(_
 """Bytes of memory, or `auto`."""
 
 
-_LEAST_MEMORY = 1_000_000
+_LEAST_MEMORY, _MOST_MEMORY = 1_000_000, 10**15
 
 
 def _memory(value: object) -> int:
     """Parse the memory of a process. Raises ValueError, also for less than any process has: its unit was forgotten."""
+    size: int | str | float
     try:
         size = _bytes(value)
     except ValueError:
-        size = 0
-    if size == "auto" or size < _LEAST_MEMORY:
-        hint = "; a number alone is bytes" if size not in ("auto", 0) else ""
-        raise ValueError(f"must be a size of memory such as 8GB or 500MB (got {value!r:.60}){hint}")
-    return size
+        size = math.nan
+    if isinstance(size, int) and _LEAST_MEMORY <= size <= _MOST_MEMORY:
+        return size
+    hint = "; a number alone is bytes"
+    if not isinstance(size, int) or not 0 < size < _LEAST_MEMORY:
+        text = str(value).strip().lower()
+        hint = _beyond(text, math.nan if isinstance(size, str) else size, f"{_MOST_MEMORY // 10**12:,}TB")
+    raise ValueError(f"must be a size of memory such as 8GB or 500MB (got {value!r:.60}){hint}")
 
 
 Memory = Annotated[
@@ -91,6 +96,8 @@ Memory = Annotated[
 """Bytes of memory, written as `8GB` or a number."""
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LONGEST = 3650 * 86_400
+_NO_LIMIT = ("inf", "infinity", ".inf", "none", "never", "no", "off", "unlimited", "false")
 _TIME = r"([0-9]+(?:\.[0-9]+)?)\s*(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|)"
 
 
@@ -98,10 +105,18 @@ def _seconds(value: object) -> float:
     """Parse `2h`, `90 min` or seconds. Raises ValueError."""
     text = str(value).strip().lower() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
     found = re.fullmatch(_TIME, text)
-    if not found or not 0 < float(found[1]) < 1e9:
-        hint = "; 1:30 is written as 1.5h or as 90 s" if ":" in text else ""
-        raise ValueError(f"must be a time such as 2h, 90 min or 3600 (seconds) (got {value!r:.40}){hint}")
-    return float(found[1]) * _SECONDS[found[2][:1] or "s"]
+    seconds = float(found[1]) * _SECONDS[found[2][:1] or "s"] if found else math.nan
+    if 0 < seconds <= _LONGEST:
+        return seconds
+    hint = "; 1:30 is written as 1.5h or as 90 s" if ":" in text else _beyond(text, seconds, "3,650 days")
+    raise ValueError(f"must be a time such as 2h, 90 min or 3600 (seconds) (got {value!r:.40}){hint}")
+
+
+def _beyond(text: str, amount: float, most: str) -> str:
+    """Return what is right instead of a limit that is none, zero or negative, or larger than `most`."""
+    if amount == 0 or text.startswith("-") or text in _NO_LIMIT:
+        return "; leave it out for no limit"
+    return f"; the most is {most}" if amount > 0 else ""
 
 
 Seconds = Annotated[

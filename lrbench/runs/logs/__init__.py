@@ -4,5 +4,6 @@ Each format has a file with a function from a path to rows. Nothing here writes 
 """
 
 from lrbench.runs.logs.meaning import Meaning, guessed
+from lrbench.runs.logs.patterns import SlowPattern
 from lrbench.runs.logs.read import Log, read_events, read_log, read_number
 from lrbench.runs.logs.source import Source

@@ -1,4 +1,4 @@
-"""Rows of other programs' logs: CSV, JSON lines, `trainer_state.json`, TensorBoard's event files, printed text."""
+"""Rows of other programs' logs: CSV, JSON lines, `trainer_state.json`, TensorBoard's event files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.config import flat, opened, parse_json, read_bytes
-from lrbench.errors import FolderError, UsageError
-from lrbench.runs.csv_columns import printed
+from lrbench.errors import FolderError
 from lrbench.types import number_of
 
 Log = list[dict[str, float]]
@@ -20,7 +19,6 @@ Log = list[dict[str, float]]
 MOST_BYTES, MOST_ROWS, MOST_NUMBERS = 2_000_000_000, 5_000_000, 50_000_000
 MOST_LINE = 1_000_000  # characters
 MOST_STATE = 500_000_000  # bytes of a `trainer_state.json`
-_NUMBER = r"[-+]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)"
 
 
 def read_log(kind: str, place: str | Path) -> Log:
@@ -53,7 +51,7 @@ def _beside(path: Path) -> str:
     return f"; {there} has {listed or 'no files'}"
 
 
-def _lines(path: Path) -> Iterator[str]:
+def lines_of(path: Path) -> Iterator[str]:
     """Yield the lines of a text file, which a carriage return ends too; those longer than MOST_LINE are left out.
 
     The last one may be incomplete; then it does not end with a newline.
@@ -82,11 +80,13 @@ def read_number(value: object) -> float | None:
         return None
 
 
-def _numbers(values: Mapping[Any, Any]) -> dict[str, float]:
+def numbers_in(values: Mapping[Any, Any]) -> dict[str, float]:
+    """Return the values that are numbers."""
     return {str(name): found for name, value in values.items() if (found := read_number(value)) is not None}
 
 
-def _kept(rows: Iterable[dict[str, float]]) -> Log:
+def kept(rows: Iterable[dict[str, float]]) -> Log:
+    """Return the rows that have numbers. Raises FolderError if they are too many."""
     found, numbers = [], 0
     for row in rows:
         if row:
@@ -102,20 +102,20 @@ def read_csv(path: Path) -> Log:
 
     A last row that has neither an end nor all fields is being written, and is left out.
     """
-    lines = _lines(path)
+    lines = lines_of(path)
     header = next(lines, "")
     delimiter = max(",\t;", key=header.count)
     try:
         names = next(csv.reader([header], delimiter=delimiter), [])
         whole = (line for line in lines if line.endswith("\n") or line.count(delimiter) >= len(names) - 1)
-        return _kept(_numbers(dict(zip(names, row, strict=False))) for row in csv.reader(whole, delimiter=delimiter))
+        return kept(numbers_in(dict(zip(names, row, strict=False))) for row in csv.reader(whole, delimiter=delimiter))
     except csv.Error as error:
         raise FolderError(f"{path} is not a CSV file: {error}") from error
 
 
 def read_jsonl(path: Path) -> Log:
     """Read a file with a JSON object per line. Other lines, such as a torn last one, are left out."""
-    return _kept(_numbers(value) for line in _lines(path) if isinstance(value := _parsed(line), dict))
+    return kept(numbers_in(value) for line in lines_of(path) if isinstance(value := _parsed(line), dict))
 
 
 def _parsed(text: str) -> Any:
@@ -137,7 +137,7 @@ def read_trainer_state(path: Path) -> Log:
     history = plain.get("log_history") if isinstance(plain, dict) else plain
     if not isinstance(history, list):
         raise FolderError(f"{path} has no log_history; is it a Trainer's state?")
-    return _kept(_numbers(flat(row)) for row in history if isinstance(row, dict))
+    return kept(numbers_in(flat(row)) for row in history if isinstance(row, dict))
 
 
 def read_tensorboard(path: Path) -> Log:
@@ -179,45 +179,6 @@ def read_events(path: Path) -> tuple[Log, dict[str, Any]]:
         problem = "scalars that can be read in its event files" if folders else f"event files{_beside(path / 'x')}"
         raise FolderError(f"{path} has no {problem}")
     return [rows[step] for step in sorted(rows)], settings
-
-
-def pattern_of(text: str) -> re.Pattern[str]:
-    """Return the regular expression of a pattern: itself, or that of a template such as `step {step} loss {loss:.4f}`.
-
-    In a template, spaces match any space or none, and each name in braces a number, whatever its format. It begins
-    where a word does: `loss {loss}` is not found in `val_loss 0.5`. Raises UsageError.
-    """
-    if "(?P<" not in text:
-        pieces = re.split(r"\{([A-Za-z_]\w*)(?:![rsa])?(?::[^{}]*)?\}", text)
-        if len(pieces) == 1:
-            raise UsageError(f"the pattern {text!r:.80} names no values; write step {{step}} loss {{train_loss}}")
-        fixed = [re.sub(r"(\\\s|\s)+", r"\\s*", re.escape(piece)) for piece in pieces[::2]]
-        names = [f"(?P<{name}>{_NUMBER})" for name in pieces[1::2]]
-        text = r"(?<![\w/.])" * bool(re.match(r"\s*\w", text)) + "".join(
-            a + b for a, b in zip(fixed, [*names, ""], strict=True)
-        )
-    try:
-        return re.compile(text, re.IGNORECASE)
-    except re.error as error:
-        raise UsageError(f"the pattern {text!r:.80} is not a regular expression: {error}") from None
-
-
-def patterns_of(text: str) -> list[re.Pattern[str]]:
-    """Return the regular expressions of patterns, one a line. Raises UsageError."""
-    return [pattern_of(line.strip()) for line in text.splitlines() if line.strip()] or [pattern_of("")]
-
-
-def read_printed(path: Path, patterns: str) -> Log:
-    """Read what a program printed: a row for each place that fits one of the patterns, which are one a line."""
-    wanted = patterns_of(patterns)
-    lines = map(printed, _lines(path))
-    rows = (found.groupdict() for line in lines for one in wanted for found in one.finditer(line))
-    return _kept(_numbers({name: _bare(value) for name, value in row.items()}) for row in rows)
-
-
-def _bare(text: str | None) -> str:
-    """Return a number as printed, without thousands' separators and units such as %."""
-    return re.sub(r"(?<=\d)[,_](?=\d{3})", "", (text or "").strip()).rstrip("%,;)]")
 
 
 LOGS: dict[str, Callable[[Path], Log]] = {

@@ -10,7 +10,8 @@ from lrbench.errors import ConfigError, FolderError, UsageError
 from lrbench.runs.folder import RunFolder
 from lrbench.runs.logs.events import check_installed
 from lrbench.runs.logs.meaning import Meaning
-from lrbench.runs.logs.read import patterns_of, read_log, read_printed
+from lrbench.runs.logs.patterns import SlowPattern, patterns_of, read_printed
+from lrbench.runs.logs.read import read_log
 from lrbench.runs.recorded import Recorded
 
 Signature = tuple[tuple[str, int, int], ...]
@@ -24,6 +25,7 @@ class Source:
     config: CommandConfig
     _seen: Signature | None = field(default=None, init=False)
     _recorded: Recorded = field(default_factory=Recorded, init=False)
+    _slow: SlowPattern | None = field(default=None, init=False)
 
     @staticmethod
     def check(config: CommandConfig) -> None:
@@ -40,7 +42,8 @@ class Source:
     def collect(self) -> Recorded:
         """Read the log if it has changed, write the run's rows, and return what else it says.
 
-        Raises FolderError if it is missing or lacks a column, UsageError if a package is missing.
+        Raises FolderError if it is missing or lacks a column, SlowPattern if a pattern takes too long, UsageError if a
+        package is missing.
         """
         assert self.config.read is not None
         ((kind, place),) = self.config.read.items()
@@ -48,7 +51,13 @@ class Source:
         signature = _signature(path)
         if signature and signature == self._seen:
             return self._recorded
-        log = read_printed(path, place) if kind == "stdout" else read_log(kind, path)
+        if self._slow is not None:
+            raise self._slow
+        try:
+            log = read_printed(path, place) if kind == "stdout" else read_log(kind, path)
+        except SlowPattern as error:
+            self._slow = error  # it would take as long again
+            raise
         if not log:
             what = "nothing in the output fits the pattern" if kind == "stdout" else f"{path} has no numbers yet"
             raise FolderError(what)

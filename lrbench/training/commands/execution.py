@@ -21,6 +21,7 @@ from lrbench.runs import (
     Recorded,
     RunFolder,
     RunResult,
+    SlowPattern,
     Source,
     Status,
     conclude,
@@ -118,7 +119,7 @@ class Running:
     """A running command and what is known of it.
 
     Attributes:
-        beyond: the limit that it exceeded, in words; empty otherwise.
+        beyond: the limit that it exceeded, or what else stopped it, in words; empty otherwise.
         printed: the bytes of its output when it was stopped; what follows tells only of that. None before.
     """
 
@@ -152,6 +153,8 @@ class Running:
             self.folder.guard()
             if time.monotonic() - self.looked > self.rest:
                 self.look()
+            if self.beyond:  # its output can't be read
+                return self.stopped(PATIENCE)
             if self.config.stall is not None:
                 self._note_progress()
             self.interrupted = stop()
@@ -186,7 +189,11 @@ class Running:
         began = self.looked = time.monotonic()
         with contextlib.suppress(LrbenchError, OSError, ValueError):  # not there yet, or half written
             total = self.recorded.total_steps
-            self.read()
+            try:
+                self.read()
+            except SlowPattern as error:
+                self.beyond = f"it was stopped because {error}"
+                return
             if self.recorded.total_steps != total:  # others that look at the run want to know how far it is
                 self.folder.amend_environment(self.known)
             self.tell("progress")
@@ -255,11 +262,12 @@ class Running:
     def _explained(self, reason: str) -> str:
         """Add the last lines of the output to why a run failed; those of the rank that failed first, if one did.
 
-        Of a run that was stopped, they are those before it was.
+        The last line, which most often is the error, comes first if there is only an exit code. Of a run that was
+        stopped, they are those before it was.
         """
         if "exit code" in reason and (failure := first_failure(self.folder.output)) is not None:
             reason = f"{reason}: rank {failure.rank} {End.of(failure.code).words}"
         lines = last_output(self.folder.output, SHOWN_LINES, self.printed)
-        summary = f": {lines[-1]}" if lines and "exit code" in reason.rpartition(": ")[2] else ""
+        summary = f": {lines.pop()}" if lines and "exit code" in reason.rpartition(": ")[2] else ""
         shown = "".join(f"\n  {line}" for line in lines)
         return f"{reason}{summary}{shown}\nFull output: {self.folder.output}"

@@ -6,16 +6,17 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrbench.config import CommandConfig, read_bytes, read_config, without_rate
-from lrbench.errors import ConfigError, LrbenchError, nearest
+from lrbench.errors import ConfigError, LrbenchError, UserCodeError, nearest
 from lrbench.events import Watch, message
 from lrbench.runs import Source, describe
 from lrbench.training.kinds import Executing
+from lrbench.training.loop_check import CheckOne
 
 if TYPE_CHECKING:
     from lrbench.runs import RunFolder
@@ -33,7 +34,9 @@ class CommandRun:
     in_torch = False
     follows: str | None = None
 
-    def check(self, configs: Sequence[CommandConfig], root: Path, watch: Watch, *, keep: bool) -> None:
+    def check(
+        self, configs: Sequence[CommandConfig], root: Path, watch: Watch, check_one: CheckOne
+    ) -> Mapping[str, UserCodeError]:
         """See `Kind`."""
         for config in {without_rate(config): config for config in configs}.values():
             try:
@@ -48,6 +51,7 @@ class CommandRun:
             changed = _changed(found[0], root)
             for text in [*_doubts(found), *([] if changed is None else [changed])]:
                 watch(message(text))
+        return {}
 
     def environment(self, config: CommandConfig) -> dict[str, Any]:
         """See `Kind`. The device and the versions of libraries are the command's own, and unknown."""

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Protocol
 
 from lrbench.config import CommandConfig, Experiment, RunConfig
-from lrbench.errors import UsageError, option
+from lrbench.errors import UsageError, at_command_line, option
 from lrbench.events import Watch
+from lrbench.runs import own_modules
 from lrbench.training.commands import gpus
 from lrbench.training.executors.pool import WorkerProcesses
 from lrbench.training.executors.serial import ThisProcess
@@ -66,7 +67,9 @@ def create(
     jobs = default_jobs(experiments) if options.jobs is None else options.jobs
     if not any(options.kind_of(experiment).in_torch for experiment in experiments):
         return Threads(min(jobs, count))
-    apart = any(experiment.limits.any for experiment in experiments)  # limits are watched from outside
+    # Limits are watched from outside. User code may crash; where a Python script lacks what worker processes need, the
+    # guard `if __name__ == "__main__"`, is unknown.
+    apart = any(one.limits.any or (at_command_line() and own_modules(one)) for one in experiments)
     here = (jobs <= 1 or count <= 1) and not apart
     if here and (any(experiment.of_objects for experiment in experiments) or not crashed()):
         return ThisProcess()

@@ -49,7 +49,7 @@ class Deaths:
         self.counts[path] += 1
         if self.counts[path] < ATTEMPTS:
             return None
-        reason = f"its worker process died {self.counts[path]} times ({_how(code)}){place_in(stack)}"
+        reason = f"its worker process died {self.counts[path]} times ({ended(code)}){place_in(stack)}"
         return _failed(item, reason, stack, crashed=True)
 
 
@@ -72,7 +72,7 @@ def _failed(item: WorkItem, reason: str, stack: str, *, crashed: bool = False) -
         return error
 
 
-def _how(code: int | None) -> str:
+def ended(code: int | None) -> str:
     """Return how a process ended, by its exit code, in words."""
     if code is None or code >= 0:
         return f"exit code {code}"

@@ -19,8 +19,20 @@ _PASSED_ON = (
     "nodelist", "partition", "qos", "reservation", "tmp", "wckey",
 )  # fmt: skip
 """The options of sbatch whose values are given to it as they are."""
-_SIZES = ("mem", "mem_per_cpu", "mem_per_gpu", "tmp")
-"""Those that are sizes of memory or of a disk."""
+_MAIL = "none|begin|end|fail|requeue|all|invalid_depend|stage_out|time_limit(_90|_80|_50)?|array_tasks"
+_VALUES = (
+    (("mem", "mem_per_cpu", "mem_per_gpu", "tmp"), r"\d+([KMGT]B?)?", "a size such as 8G or 500M"),
+    (("nice",), r"[-+]?\d{1,9}", "a whole number such as 100"),
+    (("cpus_per_gpu",), r"0*[1-9]\d{0,5}", "a whole number from 1"),
+    (
+        ("gpus", "gpus_per_node", "gpus_per_task"),
+        r"([a-z][\w.-]*:)?\d{1,6}(,([a-z][\w.-]*:)?\d{1,6})*",
+        "a number of GPUs such as 1 or a100:1",
+    ),
+    (("mail_type",), rf"({_MAIL})(,({_MAIL}))*", "types such as END or 'FAIL,TIME_LIMIT'"),
+    (("mail_user",), r"[^\s@]+(@[^\s@]+)?", "a user or an address"),
+)
+"""Those of which sbatch takes only some values: the pattern of these, and what they are."""
 _SWITCHES = ("exclusive",)
 """Those that need no value."""
 _READ_HERE = ("cluster", "cpus_per_task", "job_name", "setup", "signal_delay", "time")
@@ -74,13 +86,14 @@ class SlurmRequest:
                 f"{option('--executor')} slurm needs the time of a job: {option('--slurm')} time=4:00:00 (before it is "
                 "up, a run writes a checkpoint and its job is requeued)"
             )
+        minutes = None if time is None else _minutes(time)
         return cls(
-            minutes=None if time is None else _minutes(time),
+            minutes=minutes,
             cpus=_whole("cpus_per_task", given.pop("cpus_per_task", "1")),
             local=local,
             name=given.pop("job_name", "lrbench"),
             setup=given.pop("setup", ""),
-            signal_delay=_whole("signal_delay", given.pop("signal_delay", str(SIGNAL_SECONDS))),
+            signal_delay=_delay(given.pop("signal_delay", None), minutes),
             passed_on={key: value or True for key, value in given.items()},
         )
 
@@ -108,8 +121,9 @@ def _pairs(text: str) -> dict[str, str]:
             raise _wrong(f"{key} is given twice")
         if "\n" in value or "\0" in value:
             raise _wrong(f"{key} must be on one line (got {value!r:.60})")
-        if key in _SIZES and not re.fullmatch(r"\d+([KMGT]B?)?", value, re.IGNORECASE):
-            raise _wrong(f"{key} must be a size such as 8G or 500M (got {value!r:.40})")
+        for keys, pattern, what in _VALUES:
+            if key in keys and not re.fullmatch(pattern, value, re.IGNORECASE | re.ASCII):
+                raise _wrong(f"{key} must be {what} (got {value!r:.40})")
         found[key] = value
     return found
 
@@ -128,6 +142,16 @@ def _whole(key: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 10**6):
         raise _wrong(f"{key} must be a whole number from 1 (got {text!r:.40})")
     return int(text)
+
+
+def _delay(text: str | None, minutes: int | None) -> int:
+    """Return how many seconds before a job's end it is told; without a number the usual ones, at most half its time."""
+    if text is None:
+        return SIGNAL_SECONDS if minutes is None else min(SIGNAL_SECONDS, minutes * 30)
+    seconds = _whole("signal_delay", text)
+    if minutes is not None and seconds >= minutes * 60:
+        raise _wrong(f"signal_delay must be less than the time of a job, {minutes * 60:,} seconds (got {seconds:,})")
+    return seconds
 
 
 _TIMES = (

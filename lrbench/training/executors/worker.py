@@ -1,4 +1,4 @@
-"""A worker process, which executes runs until there are no more or it is asked to stop.
+"""A worker process, which executes runs, and may check configs, until there is no more or it is asked to stop.
 
 A worker never outlives its parent by more than a few seconds. A thread watches the parent and ends the process. On
 Linux the kernel kills it too (see `preload`), since a run in native code may keep that thread from running.
@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import importlib
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
+import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from os import _exit as end_process  # while a run executes, `os._exit` ends only the run
 from pathlib import Path
+from typing import Any
 
-from lrbench.errors import command_line
+from lrbench.errors import LrbenchError, UserCodeError, command_line
 from lrbench.events import Event
 from lrbench.runs import RunResult, birth
 from lrbench.training.run_one import attempt_all
@@ -30,7 +34,7 @@ POLL_SECONDS = 0.1
 TELL_STACK = signal.SIGRTMAX - 1 if sys.platform == "linux" else signal.SIGUSR2
 """The signal at which a worker writes its Python stack, whatever it is doing."""
 BEGUN = "begun"
-"""What a worker says when it has got its runs, from when on their limits count: its own start may take seconds."""
+"""What a worker says when it has got its work, from when on limits count: its own start may take seconds."""
 GRACE_SECONDS = 5  # for the last checkpoint, once the parent is gone
 
 
@@ -53,8 +57,48 @@ class Setting:
     typed: bool
 
 
-def serve(connection: Connection, stacks: Connection, setting: Setting, gpu: int | None, data: bytes | None) -> None:
-    """Execute runs until the parent closes the connection or is gone, or this process is asked to stop.
+@dataclass(frozen=True)
+class Call:
+    """A function of lrbench's that a worker calls instead of executing runs, such as the check of a config.
+
+    Attributes:
+        function: `module:name`; a text, since the module may need torch, which the parent need not import.
+        arguments: what it is called with.
+    """
+
+    function: str
+    arguments: tuple[Any, ...] = ()
+
+    def __call__(self) -> Any:
+        """Call it in this process."""
+        module, _, name = self.function.partition(":")
+        return getattr(importlib.import_module(module), name)(*self.arguments)
+
+    def answer(self) -> Answer:
+        """Call it, and return its value or its error. Whatever else is raised comes from user code."""
+        try:
+            return Answer(self())
+        except UserCodeError as error:
+            error.trace = traceback.format_exc()
+            return Answer(error=error)
+        except LrbenchError as error:
+            return Answer(error=error)
+        except BaseException as error:
+            told = UserCodeError.of("user code", error)
+            told.trace = traceback.format_exc()
+            return Answer(error=told)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a `Call` returned, or the error that it raised."""
+
+    value: Any = None
+    error: LrbenchError | None = None
+
+
+def serve(connection: Connection, stacks: Connection, setting: Setting, gpu: int | None, data: Sequence[bytes]) -> None:
+    """Do what the parent sends until it closes the connection or is gone, or this process is asked to stop.
 
     Its Python stack goes to `stacks` if it crashes, and when it is asked for by `TELL_STACK`.
     """
@@ -74,10 +118,11 @@ def serve(connection: Connection, stacks: Connection, setting: Setting, gpu: int
     torch.multiprocessing._prctl_pr_set_pdeathsig(signal.SIGKILL)  # type: ignore[attr-defined]
     if gpu is not None:
         torch.cuda.set_device(gpu)
-    if data is not None:
+    if data:
         from lrbench.training.executors.shared_data import accept
 
-        accept(data)
+        for pickled in data:
+            accept(pickled)
 
     def tell(event: Event) -> None:
         with contextlib.suppress(OSError):  # the parent is gone, which `_follow` handles
@@ -89,11 +134,15 @@ def serve(connection: Connection, stacks: Connection, setting: Setting, gpu: int
     with contextlib.suppress(EOFError, OSError), command_line(setting.typed):
         while not stop():
             if connection.poll(POLL_SECONDS):
-                items = connection.recv()
+                work = connection.recv()
                 _tell_stacks(stacks.fileno())  # again, since the last run may have changed it
                 connection.send(BEGUN)
                 with busy:
-                    attempt_all(items, threads=setting.threads, watch=tell, stop=stop, tell=report)
+                    if isinstance(work, Call):
+                        torch.set_num_threads(setting.threads)
+                        connection.send(work.answer())
+                    else:
+                        attempt_all(work, threads=setting.threads, watch=tell, stop=stop, tell=report)
     for child in multiprocessing.active_children():  # of user code
         child.kill()
     end_process(0)  # everything is on disk, and a regular exit takes a second with torch loaded
