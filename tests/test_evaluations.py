@@ -372,7 +372,7 @@ def test_workers_who_build_their_own_parts_come_to_the_same_bits(tmp_path: Path,
     ]
     workers = run(experiments, runs=tmp_path / "workers", jobs=2)
     before = torch.get_num_threads()
-    torch.set_num_threads(threads_of(2))
+    torch.set_num_threads(threads_of(2) or 0)
     try:
         here = run(experiments, runs=tmp_path / "here")
     finally:

@@ -255,3 +255,15 @@ def test_a_full_disk_is_left_to_the_runs(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(looking.tempfile, "mkdtemp", full)
     looking.make(tmp_path / "runs")
     assert (tmp_path / "runs").is_dir()
+
+
+def test_the_threads_of_a_single_worker_are_torchs_own_unless_this_process_knows_better() -> None:
+    code = """
+        import sys
+        from lrbench.training.executors.worker_handle import threads_of
+        assert threads_of(1) is None and "torch" not in sys.modules
+        import torch
+        torch.set_num_threads(1)
+        assert threads_of(1) == 1
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)

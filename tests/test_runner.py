@@ -148,7 +148,7 @@ def test_two_jobs_give_the_bytes_of_one(tmp_path: Path, tiny: Any) -> None:
     seen: list[Event] = []
     parallel = run([tiny(**changes)], runs=tmp_path / "two", seeds=3, jobs=2, watch=seen.append)
     before = torch.get_num_threads()
-    torch.set_num_threads(threads_of(2))
+    torch.set_num_threads(threads_of(2) or 0)
     serial = run([tiny(**changes)], runs=tmp_path / "one", seeds=3)
     torch.set_num_threads(before)
     assert became(*parallel) == became(*serial) == ["finished"] * 3

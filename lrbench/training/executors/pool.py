@@ -41,7 +41,7 @@ class WorkerProcesses:
     def execute(self, items: Sequence[WorkItem], watch: Watch, stop: StopFlag) -> Iterator[Done]:
         """See `lrbench.training.executors.Executor`."""
         size, threads = min(self.jobs, len(items)), threads_of(self.jobs)
-        if self.jobs > 1:
+        if self.jobs > 1 and threads is not None:
             watch(message(f"{counted(size, 'worker')}, {counted(threads, 'thread')} each"))
         first, self.first = self.first, None
         crew = Crew(setting_of(self.jobs), items, size, first)

@@ -43,14 +43,14 @@ class Setting:
     """The settings of a worker.
 
     Attributes:
-        threads: torch's CPU threads.
+        threads: torch's CPU threads; None for its default.
         parent: the parent's process id and `birth`; the worker exits when the parent does.
         folder: the working folder.
         environment: the environment variables.
         typed: whether a command was typed, so that messages name options.
     """
 
-    threads: int
+    threads: int | None
     parent: tuple[int, str | None]
     folder: str
     environment: dict[str, str]
@@ -118,6 +118,7 @@ def serve(connection: Connection, stacks: Connection, setting: Setting, gpu: int
     torch.multiprocessing._prctl_pr_set_pdeathsig(signal.SIGKILL)  # type: ignore[attr-defined]
     if gpu is not None:
         torch.cuda.set_device(gpu)
+    threads = setting.threads or torch.get_num_threads()
     if data:
         from lrbench.training.executors.shared_data import accept
 
@@ -139,10 +140,10 @@ def serve(connection: Connection, stacks: Connection, setting: Setting, gpu: int
                 connection.send(BEGUN)
                 with busy:
                     if isinstance(work, Call):
-                        torch.set_num_threads(setting.threads)
+                        torch.set_num_threads(threads)
                         connection.send(work.answer())
                     else:
-                        attempt_all(work, threads=setting.threads, watch=tell, stop=stop, tell=report)
+                        attempt_all(work, threads=threads, watch=tell, stop=stop, tell=report)
     for child in multiprocessing.active_children():  # of user code
         child.kill()
     end_process(0)  # everything is on disk, and a regular exit takes a second with torch loaded

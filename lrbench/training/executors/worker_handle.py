@@ -162,17 +162,19 @@ class Worker:
 def setting_of(jobs: int) -> Setting:
     """Return the setting of this process's workers, of which so many share the cores."""
     threads, parent = threads_of(jobs), (os.getpid(), birth(os.getpid()))
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    environment = {**os.environ, **({} if threads is None else {"OMP_NUM_THREADS": str(threads)})}
     return Setting(threads, parent, str(Path.cwd()), environment, at_command_line())
 
 
-def threads_of(jobs: int) -> int:
-    """Return the CPU threads of a worker: its share of the cores; a single worker has as many as this process."""
+def threads_of(jobs: int) -> int | None:
+    """Return the CPU threads of a worker: its share of the cores.
+
+    A single worker has as many as this process; None if torch, which this process need not import, has its default.
+    """
     if jobs > 1:
         return max((os.cpu_count() or 1) // jobs, 1)
-    import torch
-
-    return torch.get_num_threads()
+    torch = sys.modules.get("torch")
+    return None if torch is None else int(torch.get_num_threads())
 
 
 def gpus() -> Sequence[int | None]:
