@@ -138,11 +138,11 @@ def serve(connection: Connection, stacks: Connection, setting: Setting, gpu: int
                 work = connection.recv()
                 _tell_stacks(stacks.fileno())  # again, since the last run may have changed it
                 connection.send(BEGUN)
-                with busy:
-                    if isinstance(work, Call):
-                        torch.set_num_threads(threads)
-                        connection.send(work.answer())
-                    else:
+                if isinstance(work, Call):
+                    torch.set_num_threads(threads)
+                    connection.send(work.answer())
+                else:
+                    with busy:
                         attempt_all(work, threads=threads, watch=tell, stop=stop, tell=report)
     for child in multiprocessing.active_children():  # of user code
         child.kill()
