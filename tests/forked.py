@@ -42,7 +42,7 @@ if words[:1] == ["-u"]:
     os.environ["PYTHONUNBUFFERED"] = "1"
 if not words or words[0][0] == "-" and words[0] not in ("-m", "-c"):
     os.execv({python!r}, [{python!r}, *words])
-asked = {{"words": words, "folder": os.getcwd(), "environment": dict(os.environ), "waits": True}}
+asked = {{"words": words, "folder": os.getcwd(), "environment": dict(os.environ), "session": True, "waits": True}}
 text = json.dumps(asked).encode()
 streams = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))]
 with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from waiting import alive, gone
+from waiting import PATIENCE, alive, gone, wait_until
 
 import lrbench
 from lrbench.config import CommandConfig, canonical, group, identity, load_config, read_config, validate, without_rate
@@ -407,9 +406,7 @@ def test_how_a_command_ended(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_a_command_is_stopped_after_its_timeout(tmp_path: Path) -> None:
-    began = time.monotonic()
-    result = run_command(tmp_path, "echo on; exec sleep 60", timeout=0.3).result()
-    assert time.monotonic() - began < 10
+    result = run_command(tmp_path, "echo on; exec sleep 10000", timeout=0.3).result()
     assert result is not None
     assert result.status is Status.FAILED
     assert result.reason.startswith("it was stopped after its timeout of 0.3 seconds")
@@ -596,16 +593,13 @@ while true; do sleep 0.1; done
 """A command with a child, a child in a session of its own that ignores signals, and perhaps no ear for signals."""
 
 
-def started(tmp_path: Path, *, trap: str = "", jobs: int = 2) -> subprocess.Popen[bytes]:
+def started(tmp_path: Path, *, trap: str = "", jobs: int = 2) -> subprocess.Popen[str]:
     script(tmp_path, FAMILY.format(tmp=tmp_path, trap=trap))
     path = config_file(tmp_path, env={"MARK": str(tmp_path)})
     words = [sys.executable, "-m", "lrbench", "sweep", str(path), "--seeds", "2", "--jobs", str(jobs)]
-    process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 60
-    while len(list(tmp_path.glob("began-*"))) < jobs:
-        assert time.monotonic() < until
-        assert process.poll() is None
-        time.sleep(0.05)
+    process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: len(list(tmp_path.glob("began-*"))) == jobs or process.poll() is not None)
+    assert process.poll() is None
     assert len(alive(str(tmp_path))) >= 4 * jobs
     return process
 
@@ -616,7 +610,7 @@ def started(tmp_path: Path, *, trap: str = "", jobs: int = 2) -> subprocess.Pope
 def test_nothing_is_left_when_lrbench_is_killed(tmp_path: Path, jobs: int, trap: str) -> None:
     process = started(tmp_path, trap=trap, jobs=jobs)
     process.kill()
-    process.wait()
+    process.communicate(timeout=PATIENCE)
     assert gone(str(tmp_path)), [one.cmdline() for one in alive(str(tmp_path))]
 
 
@@ -625,19 +619,20 @@ def test_nothing_is_left_when_lrbench_is_killed(tmp_path: Path, jobs: int, trap:
 def test_nothing_is_left_when_lrbench_is_asked_to_stop(tmp_path: Path, number: int) -> None:
     process = started(tmp_path)
     process.send_signal(number)
-    assert process.wait(40) == 128 + number
-    assert gone(str(tmp_path), 3), [one.cmdline() for one in alive(str(tmp_path))]
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 128 + number
+    assert gone(str(tmp_path)), [one.cmdline() for one in alive(str(tmp_path))]
     assert all(RunFolder(path).result() is None for path in (tmp_path / "runs").glob("mine-*"))
 
 
 @pytest.mark.slow
 def test_a_second_ctrl_c_ends_commands_at_once(tmp_path: Path) -> None:
-    process = started(tmp_path, trap="trap '' INT")
+    process = started(tmp_path, trap=f"trap 'touch {tmp_path}/told-$2' INT")
     process.send_signal(signal.SIGINT)
-    time.sleep(1)
-    assert process.poll() is None
+    wait_until(lambda: any(tmp_path.glob("told-*")))
     process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 130
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130 and "stopped immediately" in errors
     assert gone(str(tmp_path))
 
 
@@ -647,20 +642,18 @@ def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     (supervisor,) = psutil.Process(process.pid).children()
     family = supervisor.children(recursive=True)
     supervisor.kill()
-    psutil.wait_procs(family, timeout=60)
-    assert not [one for one in family if one.is_running()], "the kernel ends the command, lrbench what left its session"
+    _, alive_ones = psutil.wait_procs(family, timeout=PATIENCE)
+    assert not alive_ones, "the kernel ends the command, lrbench what left its session"
     process.send_signal(signal.SIGINT)
-    process.wait(40)
+    process.communicate(timeout=PATIENCE)
     assert gone(str(tmp_path))
 
 
 @pytest.mark.slow
 def test_what_a_command_leaves_behind_ends_with_it(tmp_path: Path) -> None:
-    text = "setsid sh -c 'trap \"\" TERM; while true; do sleep 0.1; done' & sleep 60 & exit 0"
-    began = time.monotonic()
+    text = "setsid sh -c 'trap \"\" TERM; while true; do sleep 0.1; done' & sleep 10000 & exit 0"
     run_command(tmp_path, text, env={"MARK": str(tmp_path)})
-    assert gone(str(tmp_path), 1)
-    assert time.monotonic() - began < 10
+    assert gone(str(tmp_path))
 
 
 def test_commands_need_no_torch(tmp_path: Path) -> None:

@@ -281,19 +281,19 @@ def test_a_lost_rank_ends_the_others_and_a_retry_goes_on_from_the_checkpoint(
     rest = plain["command"].removeprefix("torchrun").replace(" train.py ", f" {tmp_path}/faulty.py ")
     plain |= {
         "command": f"{BUSY.format(folder=tmp_path)}{sys.executable} -m torch.distributed.run{rest}", "shell": True,
-        "params": {**plain["params"], "epochs": 4}, "sweep": {"lr": [0.1]}, "stall": 4,
+        "params": {**plain["params"], "epochs": 4}, "sweep": {"lr": [0.1]}, "stall": 10,
         "env": {**plain["env"], **ranks, "MARK": str(tmp_path), "FAULT_AT": STEPS + 3},
     }  # fmt: skip
     (tmp_path / "train.yaml").write_text(yaml.safe_dump(plain))
     process = started(forks, tmp_path / "train.yaml", "--retries", "3")
     output, _ = process.communicate(timeout=2 * PATIENCE)
     assert process.returncode == 0, output
-    assert gone(str(tmp_path), 0)
+    assert gone(str(tmp_path))
     told = " ".join(output.split())
     why = [
         "the command ended with exit code 1: rank 1 was killed by SIGKILL; it may have run out of memory)",
         "the command ended with exit code 1: rank 1 ended with exit code 1: [rank1]: ValueError: no such batch)",
-        "it was stopped because it got no further for 4 seconds (its `stall` limit))",
+        "it was stopped because it got no further for 10 seconds (its `stall` limit))",
     ]
     assert [told.count(f"{the_run(tmp_path).name} failed and is retried ({one}") for one in why] == [1, 1, 1], output
     assert len(the_run(tmp_path).environment().resumed) == 3
@@ -330,11 +330,11 @@ def test_no_rank_outlives_torchrun_or_lrbench(tmp_path: Path, forks: Starts, who
         assert len(alive(str(tmp_path))) >= 4, "the ranks, torchrun and the process that watches it"
         process.kill()
         process.communicate()
-        assert gone(str(tmp_path), PATIENCE)
+        assert gone(str(tmp_path))
         return
     output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1 and "the command was killed by SIGKILL" in output
-    assert gone(str(tmp_path), 0)
+    assert gone(str(tmp_path))
     result = the_run(tmp_path).result()
     assert result is not None and result.status is Status.FAILED
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from forked import Starts
+from waiting import PATIENCE
 
 from lrbench.cli import json_output
 from lrbench.cli.json_events import JsonEvents
@@ -262,7 +263,7 @@ def test_a_reader_that_leaves_stops_the_command_and_the_run_resumes(
         while json.loads(command.stdout.readline())["event"] != "progress":
             pass
         command.stdout.close()
-        assert command.wait(30) == 130
+        assert command.wait(PATIENCE) == 130
         assert "Traceback" not in command.stderr.read()
     (run,) = (tmp_path / "runs").iterdir()
     assert (run / "checkpoint.pt").exists() and not (run / "result.json").exists()
@@ -280,6 +281,6 @@ def test_ctrl_c_before_and_during_training_has_a_last_line(
                 pass
             command.send_signal(signal.SIGINT)
             rest = command.stdout.read().decode()
-            assert command.wait(30) == 130
+            assert command.wait(PATIENCE) == 130
         last = json.loads(rest.splitlines()[-1])
         assert (last["event"], last["exit_code"]) == ("error", 130), until

@@ -241,16 +241,16 @@ def test_a_log_is_named_only_if_it_has_a_traceback(tmp_path: Path, tiny: Any, st
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_runs_that_hang_or_grow_end_alone(bad: Any, tiny: Any, jobs: int) -> None:
     runs = [
-        bad("hang", stall=2), bad("hang_in_c", timeout=5), bad("leak", memory="1200MB"),
+        bad("hang", stall=10), bad("hang_in_c", timeout=30), bad("leak", memory="1200MB"),
         bad("leak_in_a_child", memory="1GB"), tiny(stall=60, timeout="1h", memory="8GB"),
     ]  # fmt: skip
     told: list[Event] = []
     hang, in_c, leak, child, good = outcomes = run(runs, runs="runs", jobs=jobs, watch=told.append)
     assert became(outcomes) == ["failed"] * 4 + ["finished"], [one.message for one in outcomes]
     assert hang.message.startswith(
-        "it was stopped because it got no further for 2 seconds (its `stall` limit); it was in hang ("
+        "it was stopped because it got no further for 10 seconds (its `stall` limit); it was in hang ("
     )
-    assert in_c.message.startswith("it was stopped after its timeout of 5 seconds; it was in hang_in_c (")
+    assert in_c.message.startswith("it was stopped after its timeout of 30 seconds; it was in hang_in_c (")
     assert leak.message.startswith("it was stopped because it used 1.") and "; it was in leak (" in leak.message
     assert child.message.startswith("it was stopped because it used 1") and "in leak_in_a_child (" in child.message
     assert "in hang\n" in log_of(hang) and "in hang_in_c\n" in log_of(in_c)
@@ -454,11 +454,11 @@ def test_a_command_whose_output_can_t_be_searched_is_stopped(tmp_path: Path, mon
 
 @pytest.mark.slow
 def test_output_or_rows_are_progress_of_a_command(tmp_path: Path) -> None:
-    loop = "for i in 1 2 3 4 5 6; do {}; sleep 0.5; done"
-    assert "recorded no values" in run_command(tmp_path, loop.format("echo $i"), stall=1.5).message
+    loop = "for i in 1 2 3 4 5 6 7 8; do {}; sleep 1; done"
+    assert "recorded no values" in run_command(tmp_path, loop.format("echo $i"), stall=6).message
     (tmp_path / "other").mkdir()
     written = loop.format('echo "$i" >> "$LRBENCH_RUN/more.csv"')
-    assert "recorded no values" in run_command(tmp_path / "other", written, stall=1.5).message
+    assert "recorded no values" in run_command(tmp_path / "other", written, stall=6).message
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -22,6 +23,7 @@ import psutil
 import pytest
 import yaml
 from conftest import TINY
+from forked import POSSIBLE, Forks, Starts
 from waiting import PATIENCE, wait_until
 
 from lrbench.errors import UsageError
@@ -35,59 +37,90 @@ pytestmark = [
 
 RATES = "0.001,0.003,0.01,0.03"
 Start = Callable[..., "subprocess.Popen[str]"]
+OURS = ["lrbench.training.stacked", "lrbench.training.executors.cluster_task", "lrbench.sweeps"]
+"""What forks find imported. Not Ray: each of its processes reads its settings when it imports it."""
+SETUP = """
+import os, sys
+theirs = ("--language=", "--serialized-runtime-env-context=")
+os.execv({python!r}, [{python!r}, *(word for word in sys.argv[1:] if not word.startswith(theirs))])
+"""
+"""What Ray's `setup_worker.py` does for tasks without an environment of their own: become the worker, here a fork."""
 
 
 @pytest.fixture(scope="module")
-def head() -> Iterator[Any]:
-    """A cluster whose head has no CPUs; all on 127.0.0.1, in a folder of its own.
+def folder() -> Iterator[Path]:
+    """A folder for Ray, and its settings in this process's environment.
 
     The folder's path is short, since a socket's path has at most 107 bytes and Ray adds more than sixty.
     """
-    folder = Path(tempfile.mkdtemp(prefix="r"))
-    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as environment:
-        warnings.simplefilter("ignore")  # Ray's own
+    made = Path(tempfile.mkdtemp(prefix="r"))
+    with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        (folder / "ray").mkdir()  # where Ray notes the address, in a folder that it does not create
-        environment.setenv("RAY_TMPDIR", str(folder))
+        (made / "ray").mkdir()  # where Ray notes the address, in a folder that it does not create
+        environment.setenv("RAY_TMPDIR", str(made))
+        yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def ready(folder: Path) -> Iterator[Starts]:
+    """Starts processes that need not import torch and lrbench anew."""
+    started = Forks(modules=OURS) if POSSIBLE else Starts()
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def head(folder: Path, ready: Starts) -> Iterator[Any]:
+    """A cluster whose head has no CPUs; all on 127.0.0.1, in a folder of its own. Its workers are forks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray's own
         from ray.cluster_utils import Cluster
 
-        asked = {
-            "num_cpus": 0,
-            "node_ip_address": "127.0.0.1",
-            "include_dashboard": False,
-            "temp_dir": str(folder / "s"),
-            "object_store_memory": 100_000_000,
-        }
-        made = Cluster(initialize_head=True, head_node_args=asked)
+        made = Cluster()
+        if POSSIBLE:
+            ready.shims(folder)
+            (folder / "setup.py").write_text(SETUP.format(python=str(folder / "python")))
+            made.add_node = functools.partial(made.add_node, setup_worker_path=str(folder / "setup.py"))
+        common = {"node_ip_address": "127.0.0.1", "object_store_memory": 100_000_000}
+        made.add_node = functools.partial(made.add_node, **common)
+        made.add_node(num_cpus=0, include_dashboard=False, temp_dir=str(folder / "s"))
         try:
             yield made
         finally:
             made.shutdown()
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
 def cluster(head: Any) -> Iterator[Any]:
-    """The cluster, to which a test adds its own nodes."""
+    """The cluster, to which a test adds nodes. It takes over those that the test before has left."""
     yield head
     for process in owners_of_tasks():  # of a command that the test has killed, whose tasks end with it
         process.kill()
-    for node in list(head.worker_nodes):
-        head.remove_node(node, allow_graceful=False)
 
 
-def node_of(cluster: Any) -> Any:
-    return cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1", object_store_memory=100_000_000)
+def nodes_of(cluster: Any, count: int) -> list[Any]:
+    """The nodes with a CPU, after adding what is missing, or removing what is too much."""
+    for node in list(cluster.worker_nodes)[count:]:
+        cluster.remove_node(node, allow_graceful=False)
+    while len(cluster.worker_nodes) < count:
+        cluster.add_node(num_cpus=1)
+    return list(cluster.worker_nodes)
 
 
-def begin(config: Path, root: Path, *words: str) -> subprocess.Popen[str]:
-    """A sweep of 4 rates × 2 seeds, in a process of its own."""
-    command = [sys.executable, "-m", "lrbench", "sweep", str(config), "--lr", RATES, "--seeds", "2"]
-    return subprocess.Popen(
-        [*command, "--runs", str(root), *words], cwd=config.parent, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def begin(ready: Starts) -> Start:
+    """Starts a sweep of 4 rates × 2 seeds, in a process of its own."""
+
+    def start(config: Path, root: Path, *words: str) -> subprocess.Popen[str]:
+        command = ["-m", "lrbench", "sweep", config, "--lr", RATES, "--seeds", "2", "--runs", root, *words]
+        return ready.popen(
+            command, cwd=config.parent, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    return start
 
 
 def write(folder: Path) -> Path:
@@ -99,7 +132,7 @@ def write(folder: Path) -> Path:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start(tmp_path: Path, begin: Start) -> Iterator[Start]:
     """Start that sweep under `tmp_path / runs`."""
     config, begun = write(tmp_path), []
 
@@ -146,7 +179,7 @@ def under_way(root: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def local(tmp_path_factory: pytest.TempPathFactory, begin: Start) -> dict[str, str]:
     """What the workers of this machine come to, with a thread each as on the cluster."""
     folder = tmp_path_factory.mktemp("local")
     ended(begin(write(folder), folder / "runs", "--jobs", str(os.cpu_count())))
@@ -156,7 +189,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_both_nodes_work_and_come_to_what_this_machine_s_workers_do(
     cluster: Any, start: Start, tmp_path: Path, local: dict[str, str]
 ) -> None:
-    node_of(cluster), node_of(cluster)
+    nodes_of(cluster, 2)
     output = ended(start("far", *on(cluster)))
     assert "Ray: 2 nodes with CPUs" in output and "8/8" in output
     assert steps_of(tmp_path / "far") == local and len(local) == 8
@@ -170,7 +203,7 @@ def test_both_nodes_work_and_come_to_what_this_machine_s_workers_do(
 def test_one_node_lost_then_the_other_and_one_added_back(
     cluster: Any, start: Start, tmp_path: Path, local: dict[str, str]
 ) -> None:
-    first, second = node_of(cluster), node_of(cluster)
+    first, second = nodes_of(cluster, 2)
     process = start("far", *on(cluster))
     wait_until(lambda: under_way(tmp_path / "far"))
     cluster.remove_node(first, allow_graceful=False)
@@ -182,7 +215,7 @@ def test_one_node_lost_then_the_other_and_one_added_back(
     assert before < 8
     time.sleep(3)
     assert process.poll() is None and done(tmp_path / "far") == before, "it waits for a node"
-    added = node_of(cluster)
+    (added,) = nodes_of(cluster, 1)
     ended(process)
     assert steps_of(tmp_path / "far") == local
     assert added.node_id in {environment["node"] for environment in environments(tmp_path / "far")}
@@ -191,7 +224,7 @@ def test_one_node_lost_then_the_other_and_one_added_back(
 def test_stopped_and_killed_it_does_only_what_is_missing(
     cluster: Any, start: Start, tmp_path: Path, local: dict[str, str]
 ) -> None:
-    node_of(cluster), node_of(cluster)
+    nodes_of(cluster, 2)
     process = start("far", *on(cluster))
     wait_until(lambda: under_way(tmp_path / "far"))
     process.send_signal(signal.SIGINT)
@@ -243,7 +276,7 @@ def test_tasks_outlive_a_killed_command_and_the_next_one_follows_them(
     (tmp_path / "nets.py").write_text(WAITING)
     words = ("far", "--set", "model=nets:Net", "--set", "epochs=2", *on(cluster))
     root = tmp_path / "far"
-    node_of(cluster), node_of(cluster)
+    nodes_of(cluster, 2)
     process = start(*words)
     wait_until(lambda: len(list(root.glob("cells-*/lock"))) == 2)
     os.killpg(process.pid, signal.SIGKILL)
@@ -290,7 +323,7 @@ sys.stdin.read()
 def test_a_full_object_store_keeps_nothing_from_running(
     cluster: Any, start: Start, tmp_path: Path, local: dict[str, str]
 ) -> None:
-    nodes = [cluster.head_node, node_of(cluster), node_of(cluster)]
+    nodes = [cluster.head_node, *nodes_of(cluster, 2)]
     words = [sys.executable, "-c", FILLS, cluster.address, *(node.node_id for node in nodes)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as fills:
         assert fills.stdout is not None
@@ -304,7 +337,7 @@ def test_a_full_object_store_keeps_nothing_from_running(
 def test_stacked_runs_are_stacked_on_the_nodes(
     cluster: Any, start: Start, tmp_path: Path, local: dict[str, str]
 ) -> None:
-    node_of(cluster), node_of(cluster)
+    nodes_of(cluster, 2)
     ended(start("far", "--stack", "yes", *on(cluster)))
     assert all(environment["stacked"] for environment in environments(tmp_path / "far"))
     assert len({environment["node"] for environment in environments(tmp_path / "far")}) == 2
@@ -314,11 +347,11 @@ def test_stacked_runs_are_stacked_on_the_nodes(
 
 
 def test_a_stack_whose_node_is_lost_goes_on_elsewhere(cluster: Any, start: Start, tmp_path: Path) -> None:
-    first, root = node_of(cluster), tmp_path / "far"
+    (first,), root = nodes_of(cluster, 1), tmp_path / "far"
     process = start("far", "--stack", "yes", "--set", "epochs=1000000", *on(cluster))
     wait_until(lambda: len(list(root.glob("cells-*/lock"))) == 8)
     cluster.remove_node(first, allow_graceful=False)
-    added = node_of(cluster)
+    (added,) = nodes_of(cluster, 1)
     wait_until(lambda: added.node_id in {environment.get("node") for environment in environments(root)})
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=PATIENCE)
@@ -333,7 +366,7 @@ def test_a_model_that_ends_its_process_fails_alone(cluster: Any, start: Start, t
         "        if self.training and torch.is_grad_enabled():\n            raise ValueError('no')\n"
         "        return self.last(x.flatten(1))\n"
     )
-    node_of(cluster)
+    nodes_of(cluster, 1)
     process = start("far", *on(cluster), "--set", "model=nets:Net", "--set", "epochs=1", "--max-failures", "1")
     output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1 and "ValueError: no" in output
@@ -375,7 +408,7 @@ def trained(root: Path) -> list[Path]:
 
 def test_a_sweep_on_a_cluster_obeys_requests(cluster: Any, start: Start, tmp_path: Path) -> None:
     """The nodes see the files on the shared storage: a dropped run ends or is not started, and others do not start."""
-    node_of(cluster)
+    nodes_of(cluster, 1)
     root, requests = tmp_path / "far", tmp_path / "far/sweeps/mine/requests"
     process = start("far", "--name", "mine", "--set", "epochs=100000", *on(cluster))
     wait_until(lambda: len(folders(root)) == 8 and len(trained(root)) == 1)
@@ -396,7 +429,7 @@ def test_a_sweep_on_a_cluster_obeys_requests(cluster: Any, start: Start, tmp_pat
 
 
 def test_a_halved_sweep_on_a_cluster_obeys_requests(cluster: Any, start: Start, tmp_path: Path) -> None:
-    node_of(cluster), node_of(cluster)
+    nodes_of(cluster, 2)
     root, requests = tmp_path / "far", tmp_path / "far/sweeps/mine/requests"
     words = ("far", "--name", "mine", "--halve", *on(cluster))
     process = start(*words)
@@ -430,8 +463,8 @@ def command_file(folder: Path, script: str, **keys: Any) -> Path:
     return folder / "command.yaml"
 
 
-def test_limits_of_commands_hold_on_the_nodes(cluster: Any, tmp_path: Path) -> None:
-    node_of(cluster), node_of(cluster)
+def test_limits_of_commands_hold_on_the_nodes(cluster: Any, begin: Start, tmp_path: Path) -> None:
+    nodes_of(cluster, 2)
     hang = f"print('loading', flush=True)\nimport time\ntime.sleep(1000 * (sys.argv[2] == '1'))\n{RECORDING}"
     config = command_file(tmp_path, f"import sys\n{hang}", stall=20)
     process = begin(config, tmp_path / "runs", "--lr", "0.1", *on(cluster))
@@ -450,9 +483,9 @@ def test_limits_of_commands_hold_on_the_nodes(cluster: Any, tmp_path: Path) -> N
     ],
 )
 def test_time_and_memory_of_commands_are_limited_on_the_nodes(
-    cluster: Any, tmp_path: Path, limit: dict[str, Any], said: str
+    cluster: Any, begin: Start, tmp_path: Path, limit: dict[str, Any], said: str
 ) -> None:
-    node_of(cluster)
+    nodes_of(cluster, 1)
     hang = "import time\nprint('loading', flush=True)\nkept = bytearray(300_000_000)\ntime.sleep(1000)"
     process = begin(command_file(tmp_path, hang, **limit), tmp_path / "runs", "--lr", "0.1", *on(cluster))
     output, _ = process.communicate(timeout=PATIENCE)
@@ -463,8 +496,8 @@ def test_time_and_memory_of_commands_are_limited_on_the_nodes(
         assert result is not None and result.status.value == "failed" and said in result.reason
 
 
-def test_commands_run_on_the_nodes_of_a_cluster(cluster: Any, tmp_path: Path) -> None:
-    node_of(cluster), node_of(cluster)
+def test_commands_run_on_the_nodes_of_a_cluster(cluster: Any, begin: Start, tmp_path: Path) -> None:
+    nodes_of(cluster, 2)
     ended(begin(command_file(tmp_path, RECORDING), tmp_path / "runs", *on(cluster)))
     found = {}
     for path in (tmp_path / "runs").glob("cells-seed*"):

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -517,25 +516,27 @@ def test_programs_that_never_call_finish(last: str, status: Status) -> None:
 
 @pytest.mark.slow
 def test_a_killed_program_loses_at_most_a_second() -> None:
+    """By its own clock: when a busy machine lets this process read what it prints says nothing."""
     Path("endless.py").write_text(
         "import lrbench, time, itertools\n"
         "with lrbench.record(seed=0) as run:\n"
         "    for step in itertools.count(1):\n"
+        "        began = time.monotonic()\n"
         "        run.step(lr=0.1, loss=1.0)\n"
-        "        print(step, flush=True)\n"
+        "        print(began, flush=True)\n"
         "        time.sleep(0.002)\n"
     )
-    shown = []
+    shown: list[float] = []
     with subprocess.Popen([sys.executable, "endless.py"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        for _ in process.stdout:
-            shown.append(time.monotonic())
+        for line in process.stdout:
+            shown.append(float(line))
             if shown[-1] - shown[0] > 1.4:
                 break
         process.kill()
     folder = only_run()
     written = len(read_csv(folder.path / "steps.csv")["step"])
-    assert written >= sum(1 for moment in shown if shown[-1] - moment > 1.2) > 0
+    assert written >= sum(shown[-1] - moment > 1 for moment in shown) > 0
     assert folder.status() is Status.INTERRUPTED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -892,36 +893,58 @@ def test_killed_ten_times_it_comes_to_the_same(
     config = write_config(
         dataset="digits", epochs=12, model=model, sweep={"schedule": ["constant", "cosine", "one_cycle"]}
     )
-    words = ["--lr", "1e-5:1:13", "--seeds", "3", "--jobs", "2"]
-    whole = begin(config, tmp_path / "whole", *words)
+    words = ["--lr", "1e-5:1:13", "--seeds", "2", "--jobs"]
+    whole = begin(config, tmp_path / "whole", *words, "1")
     output, _ = whole.communicate(timeout=400)
     assert whole.returncode == 0, output
-    assert len(runs_of(tmp_path / "whole")) == 117
+    assert len(runs_of(tmp_path / "whole")) == 78
 
     def finished() -> int:
         return len(list((tmp_path / "killed").glob("*/result.json")))
 
-    chance = random.Random(7)
-    for _ in range(10):
-        wanted = finished() + chance.randint(1, 10)
-        process = begin(config, tmp_path / "killed", *words)
+    chance, kills = random.Random(7), 0
+    for jobs in "1212121212":
+        wanted = finished() + chance.randint(1, 6)
+        process = begin(config, tmp_path / "killed", *words, jobs)
         while process.poll() is None and finished() < wanted:
             time.sleep(0.05)
         time.sleep(chance.uniform(0.0, 0.3))
-        assert process.poll() is None, "it should not be done before it is killed"
-        os.killpg(process.pid, signal.SIGKILL)
+        kills += process.poll() is None  # a very fast machine is done before
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    last = begin(config, tmp_path / "killed", *words)
+    assert kills >= 5
+    last = begin(config, tmp_path / "killed", *words, "2")
     output, _ = last.communicate(timeout=400)
     assert last.returncode == 0, output
     assert state_of(tmp_path / "killed") == state_of(tmp_path / "whole")
+
+
+TOGETHER = """
+import os, time
+from pathlib import Path
+from torch.nn.functional import cross_entropy
+
+calls = 0
+
+def loss(outputs, targets):
+    global calls
+    calls += 1
+    if calls == 10:
+        Path(f"here-{os.getpid()}").touch()
+        while len(list(Path.cwd().glob("here-*"))) < 2:
+            time.sleep(0.01)
+    return cross_entropy(outputs, targets)
+"""
+"""Two processes train only once both do."""
 
 
 @pytest.mark.slow
 def test_two_commands_at_once_share_the_work(
     write_config: Write, tmp_path: Path, begin: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    config = write_config(dataset="digits", epochs=30, model={"name": "mlp", "hidden": [32]})
+    (tmp_path / "together.py").write_text(TOGETHER)
+    config = write_config(epochs=30, loss="together:loss")
     words = ["--lr", "1e-4:1:9", "--seeds", "2", "--jobs", "1"]
     both = [begin(config, tmp_path / "both", *words) for _ in range(2)]
     outputs = [process.communicate(timeout=400)[0] for process in both]

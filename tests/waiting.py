@@ -31,7 +31,8 @@ def alive(mark: str) -> list[psutil.Process]:
     return found
 
 
-def gone(mark: str, seconds: float = 15.0) -> bool:
+def gone(mark: str, seconds: float = PATIENCE) -> bool:
+    """Whether such processes end; some close their pipes a moment before."""
     until = time.monotonic() + seconds
     while alive(mark) and time.monotonic() < until:
         time.sleep(0.05)
