@@ -232,12 +232,12 @@ def test_a_name_of_several_groups_is_asked_about(cli: Cli, make_run: MakeRun) ->
         (["lr=7", "base"], "lr=7: no run matches; 'lr' is 0.1, 0.2"),
         (["base", "base"], "A and B share 5 runs, such as base-seed0-"),
         (["base"], "give B, the group to compare with, or --target METRIC=X"),
-        ([], "Missing argument 'A'"),
+        ([], "A is missing (the label or name of a group"),
         (
             ["half", "base", "--metric", "loss"],
             "--metric loss: no such metric; did you mean 'val_loss'? Known: train_loss",
         ),
-        (["half", "base", "--tries", "0"], "Invalid value for '--tries'"),
+        (["half", "base", "--tries", "0"], "--tries must be a whole number, at least 1 (got 0)"),
         (["half", "base", "--p", "0.01"], "--p is the level of --target"),
         (["half", "base", "--runs", "nowhere"], "nowhere: no such run or folder of runs"),
         (["./nowhere", "base"], "./nowhere: no run has this name"),
@@ -247,7 +247,7 @@ def test_a_name_of_several_groups_is_asked_about(cli: Cli, make_run: MakeRun) ->
         (["half", "--target", "val_loss=0.1", "--metric", "val_loss"], "--target names its metric"),
         (["half", "--target", "val_loss=0.1", "--p", "0.7"], "--p must be above 0 and below 0.5 (got 0.7)"),
         (["half", "base", "--filter", "nothing*"], "--filter nothing*: no run has this name"),
-        (["half", "base", "--jsn"], "No such option: --jsn"),
+        (["half", "base", "--jsn"], "no such option: --jsn; did you mean '--json'? See lrbench compare --help"),
     ],
     ids=str,
 )

@@ -261,7 +261,7 @@ def test_run_folders_of_lrbench_are_left_alone(cli: Cli, tmp_path: Path, make_ru
         (("mine", "--map", "f1=x"), "--map: 'f1' must be step, epoch, lr, or begin with train_"),
         (("mine", "--from", "mlflow"), "has no runs of MLflow"),
         (("note.txt",), "note.txt is not a file of a known format"),
-        ((), "Missing argument"),
+        ((), "PATH is missing (logs, or folders that hold them)"),
     ],
 )
 def test_wrong_requests(cli: Cli, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
