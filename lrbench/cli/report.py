@@ -45,6 +45,7 @@ def report(
     from lrbench.cli.columns import MOST_ROWS, parse_rows, split_columns
     from lrbench.reports import formatted_table, gather, summary
     from lrbench.reports import report as write_report
+    from lrbench.runs import Status
 
     console = Terminal()
     paths, kept, most = runs_given or [runs], filters or (), parse_rows(rows, None if form is not None else MOST_ROWS)
@@ -56,7 +57,8 @@ def report(
     made = write_report(paths, out, **asked, pool_code=pool_code, standalone=standalone)
     tables.show_shown(console, made.shown, most, f"--rows all, or {made.page.parent.name}/report.csv")
     for record in made.damaged:
-        named = record.problem if record.folder.name in record.problem else f"{record.folder.name}: {record.problem}"
+        told = record.status is Status.DAMAGED and record.folder.name in record.problem
+        named = record.problem if told else f"{record.folder.name}: {record.problem}"
         console.print(f"[red]{record.status.value}:[/] {inline(named)}", soft_wrap=True)
     for sentence in summary(made.shown):
         console.print(inline(sentence))
