@@ -85,7 +85,7 @@ def _named() -> list[str]:
 
 
 def _trusted(file: Path) -> bool:
-    named = [Path(os.path.expanduser(one)) for one in _named()]  # noqa: PTH111
+    named = [Path(os.path.expanduser(one)) for one in _named() if one not in not_folders()]  # noqa: PTH111
     folders = (*(Path.cwd(), bundled("configs"), bundled("examples"), bundled("starters")), *named)
     there = Path(os.path.realpath(file))
     return any(there.is_relative_to(os.path.realpath(folder)) for folder in folders)

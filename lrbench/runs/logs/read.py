@@ -6,12 +6,12 @@ import csv
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lrbench.config import flat, opened, parse_json, read_bytes
-from lrbench.errors import FolderError, UsageError, counted
+from lrbench.errors import FolderError, UsageError, counted, shortened
 from lrbench.runs.csv_columns import printed
 from lrbench.types import number_of
 
@@ -274,16 +274,29 @@ def pattern_of(text: str) -> re.Pattern[str]:
     if "(?P<" not in text:
         pieces = re.split(r"\{([A-Za-z_]\w*)(?:![rsa])?(?::[^{}]*)?\}", text)
         if len(pieces) == 1:
-            raise UsageError(f"the pattern {text!r:.80} names no values; write step {{step}} loss {{train_loss}}")
+            raise UsageError(
+                f"the pattern '{shortened(text, 80)}' names no values; write step {{step}} loss {{train_loss}}"
+            )
+        _check_once(text, pieces[1::2])
         fixed = [re.sub(r"(\\\s|\s)+", r"\\s*", re.escape(piece)) for piece in pieces[::2]]
         names = [f"(?P<{name}>{_NUMBER})" for name in pieces[1::2]]
         text = r"(?<![\w/.])" * bool(re.match(r"\s*\w", text)) + "".join(
             a + b for a, b in zip(fixed, [*names, ""], strict=True)
         )
+    else:
+        _check_once(text, re.findall(r"\(\?P<(\w+)>", text))
     try:
         return re.compile(text, re.IGNORECASE)
     except re.error as error:
-        raise UsageError(f"the pattern {text!r:.80} is not a regular expression: {error}") from None
+        raise UsageError(f"the pattern '{shortened(text, 80)}' is not a regular expression: {error}") from None
+
+
+def _check_once(text: str, names: Sequence[str]) -> None:
+    """Raise UsageError if a pattern has one name twice."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        problem = f"names '{twice}' twice; a pattern names each value once"
+        raise UsageError(f"the pattern '{shortened(text, 80)}' {problem}")
 
 
 def patterns_of(text: str) -> list[re.Pattern[str]]:
