@@ -79,7 +79,7 @@ def import_(
 
 def _mapping(given: tuple[str, ...] | list[str]) -> dict[str, str]:
     """Parse `val_loss=eval/loss`. Raises UsageError."""
-    found = {}
+    found: dict[str, str] = {}
     for text in given:
         ours, equals, theirs = text.partition("=")
         if not equals or not ours.strip() or not theirs.strip():

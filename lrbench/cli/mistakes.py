@@ -39,7 +39,7 @@ def told(error: Any, words: Sequence[str]) -> str | None:
     elif "BadParameter" in kinds and param is not None:
         said = _wrong_value(error, words)
     elif found := re.fullmatch(r"No such command '(.*?)'.*", said, re.DOTALL):
-        said = f"no such command: {found[1] or repr('')}; {choices(found[1], context.command.commands)}"
+        said = f"no such command: {found[1] or repr('')}; {choices(found[1], error.ctx.command.commands)}"
     elif found := re.fullmatch(r"Got unexpected extra arguments? ?(?:\(s\) )?\((.*)\)", said, re.DOTALL):
         said = f"too many arguments: {_usage(context)}, but not also {found[1]}"
     command = f"lrbench {words[0]}" if context is None else context.command_path

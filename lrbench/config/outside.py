@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lrbench.config.bundled import bundled, located
-from lrbench.config.files import exists
 from lrbench.config.load import files_of, read_config
 from lrbench.config.overrides import as_axes
 from lrbench.config.run_config import fields_at
@@ -77,7 +76,7 @@ def foreign_code(config: str | Path, overrides: Iterable[str] = ()) -> list[Fore
 
 def not_folders() -> list[str]:
     """Return what `LRBENCH_TRUST` names that is no folder."""
-    return [one for one in _named() if not exists(Path(os.path.expanduser(one), "."))]  # noqa: PTH111
+    return [one for one in _named() if not os.path.isdir(os.path.expanduser(one))]  # noqa: PTH111, PTH112
 
 
 def _named() -> list[str]:
