@@ -117,8 +117,8 @@ PUBLIC = {
     """,
     "training": """
         Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag Training
-        default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped tools_of check_machine in_bytes
-        experiment_of held unchanged
+        default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped check_machine in_bytes
+        experiment_of held unchanged tools_of
         keep_generators not_finite layer_outputs expected_saving JobState job_states job_words DROP STOP Orders drop_run
     """,
     "lr_finder": """
