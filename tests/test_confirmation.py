@@ -277,7 +277,7 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
     ("value", "code", "problem"),
     [
         ("-1", 2, "must be a whole number from 0 to 1,000 (got -1)"),
-        ("1001", 2, "less than or equal to 1000"),
+        ("1001", 2, "must be a whole number from 0 to 1,000 (got 1001)"),
         ("all", 2, "--confirm must be a whole number"),
         ("2.5", 2, "--confirm must be a whole number"),
     ],
