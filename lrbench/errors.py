@@ -51,7 +51,7 @@ class ConfigError(UsageError):
     """
 
     def __init__(self, problem: str, *, key: str = "", where: str = "") -> None:
-        self.problem, self.key, self.where = shortened(problem, 4000), shortened(key, 200), where
+        self.problem, self.key, self.where = _as_yaml(shortened(problem, 4000)), shortened(key, 200), where
         super().__init__(": ".join(text for text in (where, self.key, self.problem) if text))
 
     def at(self, where: str) -> ConfigError:
@@ -182,6 +182,12 @@ def old_name(old: str, new: str) -> None:
         print(f"Warning: {text}", file=sys.stderr)
     else:
         warnings.warn(text, OldName, stacklevel=3)
+
+
+def _as_yaml(problem: str) -> str:
+    """Return a problem with the value that was given as YAML writes it, rather than Python: nothing, true, false."""
+    words = {"None": "nothing", "True": "true", "False": "false"}
+    return re.sub(r"\(got (None|True|False)\b", lambda found: f"(got {words[found[1]]}", problem)
 
 
 def choices(wrong: object, known: Iterable[str]) -> str:

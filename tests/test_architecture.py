@@ -119,7 +119,7 @@ PUBLIC = {
     "training": """
         Ended Executor Guard LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag Training
         default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped check_machine in_bytes
-        experiment_of held unchanged
+        experiment_of held unchanged tools_of
         keep_generators not_finite expected_saving JobState job_states job_words DROP STOP Orders drop_run
     """,
     "lr_finder": """

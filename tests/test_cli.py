@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from lrbench._version import __version__
 from lrbench.cli.app import app
 from lrbench.cli.catalogue import CATALOGUES
 from lrbench.cli.help import ALWAYS, DONE, EXIT_CODES, PANELS, epilog
+from lrbench.sweeps.sweeping import Progress
 
 Cli = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.usefixtures("sketches")
@@ -126,6 +128,28 @@ def test_report_names_damaged_runs_and_goes_on(cli: Cli, write_config: Callable[
     assert only_run_of_seed(1).name in out
 
 
+@pytest.mark.parametrize("form", [[], ["--format", "csv"]])
+def test_where_every_run_is_damaged_report_fails_with_one_message(
+    cli: Cli, write_config: Callable[..., Path], form: list[str]
+) -> None:
+    cli("run", write_config())
+    (only_run(Path("runs")) / "result.json").write_text("{ torn")
+    code, out, err = cli("report", *form)
+    assert (code, out) == (1, "") and err.startswith("Error: the only run is damaged: ") and err.count("\n") == 1
+    shutil.copytree(only_run(Path("runs")), "runs/other")
+    (Path("runs/other") / "config.yaml").write_text("[")
+    code, out, err = cli("report", *form)
+    assert (code, out) == (1, "") and err.startswith("Error: all 2 runs are damaged; the first: "), err
+
+
+def test_the_plan_of_a_large_grid_tells_how_far_it_is(
+    cli: Cli, write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Progress, "EVERY_SECONDS", 0.0)
+    code, out, _ = cli("sweep", write_config(), "--lr", "1e-3:1:40", "--dry-run")
+    assert code == 0 and "planning: 7 of 40 runs\n" in out and "looking up finished runs: 40 of 40 runs\n" in out
+
+
 @pytest.mark.parametrize(
     ("words", "fragments"),
     [
@@ -149,8 +173,41 @@ def test_report_names_damaged_runs_and_goes_on(cli: Cli, write_config: Callable[
         (["run", "tiny.yaml", "--set", "warmup.for=100%"], ["warmup", "must be shorter than the run"]),
         (["run", "tiny.yaml", "--device", "gpu"], ["device", "'gpu'"]),
         (["run", "tiny.yaml", "--device", "cuda:7"], ["cuda:7", "not available"]),
-        (["run", "tiny.yaml", "--seeds", "0"], ["--seeds", "1"]),
-        (["run", "tiny.yaml", "--jobs", "many"], ["--jobs", "integer"]),
+        (["run", "tiny.yaml", "--seeds", "0"], ["--seeds must be a whole number, at least 1 (got 0)"]),
+        (["run", "tiny.yaml", "--jobs", "many"], ["--jobs must be a whole number, at least 1 (got 'many'); see"]),
+        (
+            ["sweep", "tiny.yaml", "--confirm=1001"],
+            ["--confirm must be a whole number from 0 to 1,000 (got 1001); see"],
+        ),
+        (["sweep", "tiny.yaml", "--zoom-width", "wide"], ["--zoom-width must be a number (got 'wide'); see"]),
+        (
+            ["sweep", "--stack", "tiny.yaml"],
+            ["--stack takes the next word as its value", "--stack auto|yes|no tiny.yaml"],
+        ),
+        (["sweep", "--lr", "digits/baseline"], ["that is the config digits/baseline; write --lr TEXT digits/baseline"]),
+        (["sweep", "tiny.yaml", "--lr"], ["--lr needs a value: --lr TEXT"]),
+        (["run", "tiny.yaml", "--again=yes"], ["--again takes no value (got --again=yes); see lrbench run --help"]),
+        (["run", ""], ["an argument is empty: ''"]),
+        (["report", ""], ["an argument is empty: ''"]),
+        (["compare", "a", ""], ["an argument is empty: a ''; remove it"]),
+        (["report", "--filter", ""], ["--filter is empty: --filter TEXT"]),
+        (["report", "--format", "csv", "--out", "x"], ["--out is for the files of a report, and --format csv only"]),
+        (["report", "--format", "json", "--standalone"], ["--standalone is for the files of a report, and"]),
+        (
+            ["run", "tiny.yaml", "--set", "epochs=1", "--set", "epochs=2"],
+            ["--set: epochs: is given twice, as 1 and as 2"],
+        ),
+        (
+            ["sweep", "tiny.yaml", "--set", "name=a,b"],
+            ["--set: name: is what the runs are called, so it has one value"],
+        ),
+        (
+            ["sweep", "tiny.yaml", "--dry-run", "--track", "foo"],
+            ["unknown tracker 'foo'; choices: mlflow, tensorboard"],
+        ),
+        (["report", "--metric="], ["--metric is empty: --metric TEXT"]),
+        (["init", "vision", "a", "b"], ["too many arguments: lrbench init takes KIND FOLDER, but not also b; see"]),
+        (["export", "logs"], ["--to TOOL is missing (tensorboard", "see lrbench export --help"]),
         (
             ["sweep", "tiny.yaml", "--stack", "--jobs", "2"],
             ["--stack needs a value: --stack auto|yes|no", "is --jobs)"],
@@ -159,11 +216,13 @@ def test_report_names_damaged_runs_and_goes_on(cli: Cli, write_config: Callable[
         (["run", "tiny.yaml", "--set", "timeout=1:30"], ["--set: timeout", "1:30 is written as 1.5h or as 90 s"]),
         (["sweep", "tiny.yaml", "--set", "stall=1:30"], ["--set: stall", "1:30 is written as 1.5h or as 90 s"]),
         (["run"], ["CONFIG"]),
-        (["run", "tiny.yaml", "--sed", "1"], ["--sed"]),
+        (["run", "tiny.yaml", "--sed", "1"], ["no such option: --sed; did you mean '--seeds'? See lrbench run --help"]),
         (["list", "modls"], ["modls", "did you mean 'models'"]),
         (["list", "models", "resnt20"], ["resnt20", "did you mean 'resnet20'"]),
         (["list", "optimizers", "lbfgs"], ["lbfgs", "several times"]),
-        (["trian"], ["trian"]),
+        (["trian"], ["no such command: trian; ", "see lrbench --help"]),
+        (["repot"], ["no such command: repot; did you mean 'report'? Choices: audit, "]),
+        (["--versin"], ["no such option: --versin; did you mean '--version'? See lrbench --help"]),
     ],
 )
 def test_mistakes_give_one_clear_message_and_exit_code_2(
@@ -174,6 +233,7 @@ def test_mistakes_give_one_clear_message_and_exit_code_2(
     assert code == 2, (out, err)
     for fragment in fragments:
         assert fragment in err, err
+    assert err.startswith("Error: ") and err.count("\n") == 1 and "Usage:" not in out
     assert not Path("runs").exists()
 
 

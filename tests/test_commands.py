@@ -370,6 +370,13 @@ def test_several_patterns_are_one_text() -> None:
     [
         ({"stdout": "no names"}, {}, 2, "read.stdout: the pattern 'no names' names no values"),
         ({"stdout": "(?P<a>["}, {}, 2, "read.stdout: the pattern '(?P<a>[' is not a regular expression"),
+        ({"stdout": "{loss} then {loss}"}, {}, 2, "the pattern '{loss} then {loss}' names 'loss' twice"),
+        (
+            {"stdout": r"(?P<a>\d) (?P<a>\d)"},
+            {},
+            2,
+            r"the pattern '(?P<a>\d) (?P<a>\d)' names 'a' twice; a pattern names",
+        ),
         ({"stdout": ["a {step}", 3]}, {}, 2, "read"),
         ({"stdout": []}, {}, 2, "read"),
         ({"stdout": "lost {val_loss}"}, {}, 1, "nothing in the output fits the pattern"),

@@ -276,10 +276,10 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
 @pytest.mark.parametrize(
     ("value", "code", "problem"),
     [
-        ("-1", 2, "greater than or equal to 0"),
-        ("1001", 2, "less than or equal to 1000"),
-        ("all", 2, "Invalid value for '--confirm'"),
-        ("2.5", 2, "Invalid value for '--confirm'"),
+        ("-1", 2, "must be a whole number from 0 to 1,000 (got -1)"),
+        ("1001", 2, "must be a whole number from 0 to 1,000 (got 1001)"),
+        ("all", 2, "--confirm must be a whole number"),
+        ("2.5", 2, "--confirm must be a whole number"),
     ],
 )
 def test_wrong_numbers(cli: Cli, write_config: Write, value: str, code: int, problem: str) -> None:

@@ -219,7 +219,7 @@ def test_damaged_files_are_told_and_stop_nothing(cli: Cli, tmp_path: Path) -> No
     code, out, _ = cli("import", "mine")
     assert code == 0
     assert "1 new, 2 unreadable" in out
-    assert "version_1/metrics.csv: there are no numbers in it" in out
+    assert "version_1/metrics.csv: it is empty" in out
     assert "is damaged: its JSON breaks off in line 1" in out
     shutil.rmtree(tmp_path / "mine" / "lightning_logs" / "version_0")
     assert cli("import", "mine", "--runs", "others")[0] == 1, "nothing could be read"
@@ -248,7 +248,7 @@ def test_an_evaluation_of_nothing_but_nan_is_none(tmp_path: Path) -> None:
 def test_run_folders_of_lrbench_are_left_alone(cli: Cli, tmp_path: Path, make_run: Any) -> None:
     make_run([0.5, 0.25])
     code, _, err = cli("import", "runs", "--runs", "others")
-    assert code == 2 and "has no runs of" in err
+    assert code == 2 and "runs has no logs of other tools, but what lrbench itself made: 1 run folder, such as" in err
 
 
 @pytest.mark.parametrize(
@@ -261,13 +261,36 @@ def test_run_folders_of_lrbench_are_left_alone(cli: Cli, tmp_path: Path, make_ru
         (("mine", "--map", "f1=x"), "--map: 'f1' must be step, epoch, lr, or begin with train_"),
         (("mine", "--from", "mlflow"), "has no runs of MLflow"),
         (("note.txt",), "note.txt is not a file of a known format"),
-        ((), "Missing argument"),
+        (("lines.jsonl", "--from", "csv"), "lines.jsonl is not a file of CSV; its name is that of --from jsonl"),
+        (("pipe.csv",), "pipe.csv is not a regular file, but a pipe, a socket or a device"),
+        (("lost.csv",), "lost.csv is a link to a file that does not exist"),
+        (("mine", "--seed-key", "sed"), "--seed-key sed: the log has no setting 'sed'; there: lr, width"),
+        (("mine", "--lr-key", "lrr"), "the log has no setting 'lrr'; did you mean 'lr'? There: lr, width"),
+        (("mine", "--group-by", "lr,widht"), "--group-by widht: the log has no setting 'widht'; did you mean 'width'?"),
+        (("mine", "--group-by", " , "), "--group-by names no setting; write it as lr,schedule"),
+        (
+            ("mine", "--map", "val_loss=nothing"),
+            "--map val_loss=nothing: the log has no column 'nothing'; there: epoch",
+        ),
+        (("mine", "--map", "val_loss=a", "--map", "val_loss=b"), "--map gives val_loss two columns: a and b"),
+        (("mine", "--name", "{widht}"), "--name {widht}: the log has no setting 'widht'; did you mean 'width'?"),
+        (("mine", "--name", "a/b"), "--name 'a/b' has '/'; a name may contain letters"),
+        (("mine", "--name", "{lr"), "--name '{lr' has a brace without its partner"),
+        (("mine", "--name", "{}"), "--name '{}' has empty braces"),
+        (("mine", "--name", " "), "--name is empty; give a name, or a pattern"),
+        (("mine", "--name", "..x"), "--name '..x' must begin and end with a letter or a digit"),
+        (("mine", "--name", "x" * 81), "has 81 characters; a name has at most 80"),
+        (("mine", "--runs", "note.txt"), "--runs note.txt: note.txt is a file, not a folder"),
+        ((), "PATH is missing (logs, or folders that hold them)"),
     ],
 )
 def test_wrong_requests(cli: Cli, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     lightning(tmp_path / "mine", lr=0.1)
     (tmp_path / "empty").mkdir()
     (tmp_path / "note.txt").touch()
+    (tmp_path / "lines.jsonl").touch()
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "lost.csv").symlink_to("nowhere")
     code, _, err = cli("import", *words)
     assert code == 2
     assert said in " ".join(err.split())
@@ -275,17 +298,83 @@ def test_wrong_requests(cli: Cli, tmp_path: Path, words: tuple[str, ...], said: 
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("file", "text", "said"),
     [
-        (("--map", "val_loss=nothing"), "no column 'nothing' for val_loss"),
-        (("--name", "{mdl}"), "--name: a run has no 'mdl'"),
+        ("log.csv", "", "log.csv: it is empty"),
+        ("log.csv", "epoch,val_loss\n", "log.csv: there are no numbers in it"),
+        ("log.csv", "a,b\nx,y\n", "log.csv: there are no numbers in it, but texts (a has 'x'; b has 'y')"),
+        (
+            "log.csv",
+            "epoch,val_loss\n1,n/a\n",
+            "log.csv: its column 'val_loss' has no numbers, but texts such as 'n/a'",
+        ),
+        (
+            "log.csv",
+            "epoch,x\n1,2\n",
+            "no column has a usual name of a metric; use --map val_loss=COLUMN (columns: epoch, x)",
+        ),
+        ("log.jsonl", "nothing\n", "log.jsonl: there are no numbers in it; line 1 is not a JSON object"),
+        (
+            "log.jsonl",
+            '{"epoch": 1, "val_loss": "low"}\n',
+            "its column 'val_loss' has no numbers, but texts such as 'low'",
+        ),
     ],
 )
-def test_what_fits_no_run_is_told(cli: Cli, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+def test_what_a_log_lacks_is_told(cli: Cli, tmp_path: Path, file: str, text: str, said: str) -> None:
+    (tmp_path / file).write_text(text)
+    code, out, err = cli("import", file)
+    assert (code, err) == (1, "") and "1 unreadable" in out
+    assert said in " ".join(out.split()), out
+
+
+def test_lines_that_are_left_out_are_counted(cli: Cli, tmp_path: Path) -> None:
+    lines = [
+        '{"epoch": 1, "val_loss": 0.5}',
+        '{"epoch": 2, "val_l',
+        "[1]",
+        "",
+        '{"epoch": 4, "val_loss": 0.25}',
+        '{"epo',
+    ]
+    (tmp_path / "log.jsonl").write_text("\n".join(lines))
+    (tmp_path / "log.csv").write_text("epoch,val_loss\n1,0.5\n2\n3,0.25\n4,0.1")
+    code, out, _ = cli("import", "log.jsonl", "log.csv")
+    said = " ".join(out.split())
+    assert code == 0 and "2 new" in said
+    assert "log.jsonl: 2 lines are not JSON objects, the first is line 2" in said, "the last may be being written"
+    assert "log.csv: line 3 does not have 2 fields, as the header" in said
+
+
+def test_a_setting_that_only_some_logs_have_is_told(cli: Cli, tmp_path: Path) -> None:
+    for version in (0, 1):
+        lightning(tmp_path / "mine", lr=0.1, seed=version, version=version)
+    (tmp_path / "mine" / "lightning_logs" / "version_1" / "hparams.yaml").write_text("lr: 0.1\ntrain:\n  fold: 3\n")
+    code, out, _ = cli("import", "mine", "--seed-key", "fold", "--lr-key", "lr")
+    assert code == 0 and "2 new" in out
+    assert "--seed-key fold: 1 of 2 logs lacks it, such as mine/lightning_logs/version_0" in " ".join(out.split())
+    assert {record.plain.get("seed") for record in records(tmp_path)} == {3, None}
+
+
+def test_tables_that_lrbench_wrote_are_told_from_logs(cli: Cli, tmp_path: Path, write_config: Any) -> None:
+    assert cli("sweep", write_config(), "--lr", "0.1,0.2", "--seeds", "2", "--confirm", "2", "--jobs", "1")[0] == 0
+    assert cli("find-lr", "tiny.yaml", "--iterations", "20")[0] == 0
+    assert cli("report")[0] == 0 and cli("export", "--to", "csv", "out")[0] == 0
+    tables = [*tmp_path.glob("runs/report/*.csv"), *tmp_path.glob("runs/sweeps/*/*.csv"), *tmp_path.glob("out/*.csv")]
+    tables += tmp_path.glob("runs/find-lr/*/finder.csv")
+    assert len(tables) == 8
+    for path in tables:
+        code, _, err = cli("import", path)
+        assert code == 2 and f"{path} is a table that lrbench wrote (" in err, err
+    log = next(tmp_path.glob("runs/tiny-*/epochs.csv"))
+    code, _, err = cli("import", log)
+    assert code == 2 and "is part of a run of lrbench's own" in err
+    code, _, err = cli("import", ".")
+    assert code == 2 and "has no logs of other tools, but what lrbench itself made: " in err
     lightning(tmp_path / "mine", lr=0.1)
-    code, out, _ = cli("import", "mine", *words)
-    assert code == 1
-    assert said in out
+    code, out, _ = cli("import", ".", "--dry-run")
+    assert code == 0 and "Would import: 1 new" in out and "left out what lrbench itself made: " in out
+    assert "To compare them" not in out
 
 
 def test_names_without_parameters() -> None:

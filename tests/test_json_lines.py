@@ -129,9 +129,9 @@ def test_failed_runs_are_told_and_the_exit_code_is_1(
     [
         (["run", "missing.yaml"], "no such file"),
         (["run"], "CONFIG is missing. In this folder: tiny.yaml"),
-        (["run", "tiny.yaml", "--sed", "1"], "No such option: --sed"),
+        (["run", "tiny.yaml", "--sed", "1"], "no such option: --sed; did you mean '--seeds'?"),
         (["run", "tiny.yaml", "--set", "optimizer.lr=fast"], "greater than 0"),
-        (["run", "tiny.yaml", "--jobs", "many"], "Invalid value for '--jobs'"),
+        (["run", "tiny.yaml", "--jobs", "many"], "--jobs must be a whole number"),
         (["run", "tiny.yaml", "--device", "gpu"], "'gpu'"),
         (["sweep"], "give at least one CONFIG, or --status"),
         (["sweep", "tiny.yaml", "--lr", "x"], "--lr"),

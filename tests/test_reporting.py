@@ -328,6 +328,38 @@ def test_copies_of_a_run_are_left_out_and_named(make_run: MakeRun, tmp_path: Pat
         assert "Damaged or left out" in text and f"a copy of {path}; left out" in text
 
 
+def _torn(path: Path) -> str:
+    (path / "result.json").write_text("{ torn")
+    return "since it is damaged: "
+
+
+def _better_than_logged(path: Path) -> str:
+    result = json.loads((path / "result.json").read_text())
+    (path / "result.json").write_text(json.dumps({**result, "final": {**result["final"], "val_loss": 0.001}}))
+    return "since its result.json has another val_loss than its epochs.csv"
+
+
+def _another_rate(path: Path) -> str:
+    for file in (path / "epochs.csv", path / "steps.csv"):
+        if file.exists():
+            first, *rows = file.read_text().splitlines()
+            at = first.split(",").index("lr")
+            cells = [row.split(",") for row in rows]
+            file.write_text("\n".join([first, *(",".join([*c[:at], "7.0", *c[at + 1 :]]) for c in cells)]) + "\n")
+    return "since it fails its audit: "
+
+
+@pytest.mark.parametrize("spoil", [_torn, _better_than_logged, _another_rate])
+def test_of_two_copies_the_intact_one_counts(make_run: MakeRun, tmp_path: Path, cli: Any, spoil: Any) -> None:
+    path = make_run([0.4, 0.3])
+    shutil.copytree(path, tmp_path / "runs" / "copied")
+    why = spoil(path)
+    counting = [record for record in read_runs([tmp_path / "runs"]) if record.status.complete]
+    assert [(record.folder.name, record.metric("val_loss")) for record in counting] == [("copied", 0.3)]
+    code, out, _ = cli("report")
+    assert code == 0 and f"copy: {path.name}: a copy of runs/copied; left out, {why}" in out, out
+
+
 @pytest.mark.parametrize("odd", ["-rf", "0\n\n[red]Error: all is lost", "\x1b[31m"])
 def test_the_folder_with_a_runs_own_name_is_the_original(make_run: MakeRun, tmp_path: Path, cli: Any, odd: str) -> None:
     path = make_run([0.4])

@@ -449,7 +449,11 @@ def test_the_option(tmp_path: Path, cli: Cli) -> None:
         ({}, {"prune": Prune(halve=True)}, "4 runs, because they are pruned or halved"),
         ({"accumulate": 2}, {}, "4 runs, because stacks don't have `accumulate`"),
         ({"optimizer": {"name": "adam", "amsgrad": True}}, {}, "4 runs, because stacks don't have `optimizer.amsgrad`"),
-        ({}, {"stack": "auto"}, "4 runs, because all together are shorter than 5,000 steps"),
+        (
+            {},
+            {"stack": "auto"},
+            "4 runs, because they have fewer than 5,000 steps in all, too few for a trial to pay off",
+        ),
         ({}, {}, ""),
         ({"stall": 600}, {"stack": "no"}, ""),
     ],

@@ -301,7 +301,7 @@ def test_the_status_from_elsewhere(cli: Cli, write_config: Write) -> None:
         (["--prune", "0"], "--prune must be a fraction above 0 and below 1"),
         (["--prune", "nan"], "--prune must be a fraction above 0 and below 1"),
         (["--name", "../x"], "--name may contain letters, digits and any of"),
-        (["--name", ""], "--name may contain letters, digits and any of"),
+        (["--name", ""], "--name is empty: --name TEXT"),
         (["--epsilon", "inf"], "--epsilon must be a finite number"),
         (["--set", "sweep.device=[cpu]"], "can't be varied: 'device' does not change what is trained"),
         (["--executor", "rya"], "did you mean 'ray'"),

@@ -113,6 +113,7 @@ def test_a_folder_that_the_environment_names_is_trusted(
         ("/nowhere", False),
         ("~nobody-of-this-name/x", False),
         ("relative", False),
+        (str(config), False),
         (f"/nowhere{os.pathsep}../elsewhere", True),
         ("", False),
     ):

@@ -296,10 +296,10 @@ def test_a_dry_run_lists_the_grid(cli: Cli, write_config: Write) -> None:
     [
         (["--zoom", "--zoom-width", "0"], "--zoom-width must be at least 0.0625 decades (got 0.0)"),
         (["--zoom", "--zoom-width", "nan"], "--zoom-width must be at least 0.0625 decades (got nan)"),
-        (["--zoom", "--zoom-width", "wide"], "--zoom-width': Input should be a valid number"),
+        (["--zoom", "--zoom-width", "wide"], "--zoom-width must be a number (got 'wide')"),
         (["--zoom-width", "0.2"], "--zoom-width needs --zoom"),
         (["--max-runs", "20"], "--max-runs needs --zoom"),
-        (["--zoom", "--max-runs", "0"], "--max-runs': Input should be greater than or equal to 1"),
+        (["--zoom", "--max-runs", "0"], "--max-runs must be a whole number, at least 1 (got 0)"),
         (["--zoom", "--max-runs", "2"], "--max-runs 2 is less than the 3 runs of the grid"),
         (["--zoom", "--halve"], "--zoom needs complete runs: leave out --prune and --halve"),
         (["--zoom", "--prune", "0.5"], "--zoom needs complete runs: leave out --prune and --halve"),

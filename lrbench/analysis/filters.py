@@ -45,6 +45,7 @@ def kept(
         known[path] = (*known[path], *more)
     for number, text in enumerate(filters):
         for one in text.split("|"):
+            _check(one.strip(), f"{option('--filter')} {text}" if named else text)
             if not any(fits(record.plain, known[record.folder.path], one) for record in records):
                 before = " that matches the filters before it" if number else ""
                 called = f"{option('--filter')} {text}" if named else text
@@ -60,8 +61,23 @@ _SIGNS: dict[str, Callable[[float, float], bool]] = {
 
 def _split(text: str) -> tuple[str, str, str] | None:
     """Split into key, sign and value; None for a pattern of names."""
-    found = re.fullmatch(r"([^=<>!]*)(!=|>=|<=|=|>|<)(.*)", text, flags=re.DOTALL)
-    return None if found is None else (found[1].strip(), found[2], found[3].strip())
+    found = re.fullmatch(r"([^=<>!]*)(!=|>=|<=|==?|>|<)(.*)", text, flags=re.DOTALL)
+    return None if found is None else (found[1].strip(), found[2].replace("==", "="), found[3].strip())
+
+
+def _check(text: str, called: str) -> None:
+    """Raise UsageError for a filter, or one of its alternatives, that can match nothing."""
+    if not text:
+        what = "has nothing on one side of |" if "|" in called else "is empty"
+        raise UsageError(f"{called.strip()}: {what}; write a name, a pattern such as base*, or key=value")
+    parts = _split(text)
+    if parts is None:
+        return
+    key, sign, value = parts
+    if not key or re.match(r"[=<>!]", value):
+        raise UsageError(f"{called}: must be key=value, or with !=, >=, <=, > or < between them, such as lr<=0.01")
+    if sign in _SIGNS and _number(value) is None:
+        raise UsageError(f"{called}: {sign} needs a number after it (got {value!r:.40})")
 
 
 def fits(plain: Mapping[str, Any], names: Sequence[str], text: str) -> bool:

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from lrbench.analysis.copies import without_copies
 from lrbench.analysis.evaluations import usable
 from lrbench.analysis.folded import UNSURE_SECONDS, Stamps, read_all, stamps_of
 from lrbench.analysis.records import Record, read_one
-from lrbench.config import run_name
 from lrbench.errors import LrbenchError, UsageError
 from lrbench.runs import Growing, RunFolder, Status, find_runs
 
@@ -26,23 +26,6 @@ def read_runs(paths: Iterable[Path]) -> list[Record]:
         UsageError: a path does not exist.
     """
     return without_copies(read_all(find_runs(list(paths))))
-
-
-def without_copies(found: Iterable[Record]) -> list[Record]:
-    """Order runs by folder and mark copies of a run: of several complete ones, all but that with the run's own name."""
-    seen: dict[str, Record] = {}
-    records = []
-    for record in sorted(found, key=_less_original):
-        if record.experiment is not None:
-            first = seen.setdefault(record.identity, record)
-            if first is not record:
-                record = replace(record, status=Status.COPY, problem=f"a copy of {first.folder.path}; left out")
-        records.append(record)
-    return sorted(records, key=lambda r: r.folder.path)
-
-
-def _less_original(record: Record) -> tuple[bool, bool]:
-    return not record.status.complete, record.experiment is None or record.folder.name != run_name(record.experiment)
 
 
 @dataclass

@@ -30,6 +30,7 @@ from lrbench.cli.help import Command, epilog
 from lrbench.cli.import_ import import_
 from lrbench.cli.init import init
 from lrbench.cli.list import list_
+from lrbench.cli.mistakes import told
 from lrbench.cli.options import AT_ONCE, completed, modern
 from lrbench.cli.preview import preview
 from lrbench.cli.report import report
@@ -149,13 +150,11 @@ def _code(words: list[str]) -> int:
     except BrokenPipeError:
         return 1
     except Exception as error:
-        shown = getattr(error, "show", None)  # click's usage errors: an unknown option, a missing argument
-        if shown is not None:
-            code = int(getattr(error, "exit_code", 2))
-            if "--json" in words:
-                return complain(getattr(error, "format_message", error.__str__)(), code)
-            shown()
-            return code
+        if (said := told(error, words)) is not None:
+            return complain(said, 2)
+        if hasattr(error, "show"):  # click's own, such as the help that a command line without words gets
+            error.show()
+            return int(getattr(error, "exit_code", 2))
         if "--debug" in words:
             raise
         text = f"lrbench failed unexpectedly: {type(error).__name__}: {error}"

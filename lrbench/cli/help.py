@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 from typer.core import TyperCommand
 
-from lrbench.errors import UsageError
+from lrbench.cli.mistakes import check_values
 
 PANELS = {
     "What to train": "lr seeds schedule set widths key both steps",
@@ -85,22 +84,8 @@ class Command(TyperCommand):
         return sorted(params, key=lambda one: order.index(one.rich_help_panel) if one in options else -1)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the words of a command.
-
-        Raises UsageError for an empty path, which would mean the current folder, and for an option without its value,
-        which would be the next option.
-        """
-        options = [one for one in self.get_params(ctx) if one.param_type_name == "option"]
-        valued = {name: one.metavar for one in options if not one.is_flag for name in one.opts}
-        names = {name for one in options for name in (*one.opts, *one.secondary_opts)}
-        paths = {name for one in self.params for name in one.opts if getattr(one, "metavar", None) in PATHS}
-        for word, following in pairwise([*args, "-"]):
-            if word in valued and following in names:
-                raise UsageError(
-                    f"{word} needs a value: {word} {valued[word] or 'VALUE'} (the next word is {following})"
-                )
-            if (word in paths and not following) or (word.endswith("=") and word[:-1] in paths):
-                raise UsageError(f"{word.removesuffix('=')} is empty; name a file or a folder, such as . for this one")
+        """Read the words of a command. Raises UsageError: see `check_values`."""
+        check_values(self.get_params(ctx), PATHS, args)
         return super().parse_args(ctx, args)
 
 

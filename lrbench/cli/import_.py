@@ -63,7 +63,13 @@ def import_(
     console = Terminal()
     console.print(f"{'Would import: ' * dry_run}{done}", markup=False, soft_wrap=True)
     for path, why in done.unreadable:
-        console.print(f"[yellow]{inline(str(relative(path.absolute())))}:[/] {inline(why)}", soft_wrap=True)
+        shown = str(relative(path.absolute()))
+        why = why.removeprefix(f"{path}: ").replace(f"{path} is not ", "it is not ")
+        console.print(f"[yellow]{inline(shown)}:[/] {inline(why)}", soft_wrap=True)
+    for note in done.notes:
+        console.print(f"[yellow]Note:[/] {inline(note)}", soft_wrap=True)
+    if dry_run and (done.new or done.updated):
+        return
     if done.new or done.updated or done.unchanged:
         where = "" if runs == Path("runs") else f" --runs {inline(str(runs))}"
         console.print(f"To compare them: lrbench report{where}", style="dim")
@@ -73,10 +79,12 @@ def import_(
 
 def _mapping(given: tuple[str, ...] | list[str]) -> dict[str, str]:
     """Parse `val_loss=eval/loss`. Raises UsageError."""
-    found = {}
+    found: dict[str, str] = {}
     for text in given:
         ours, equals, theirs = text.partition("=")
         if not equals or not ours.strip() or not theirs.strip():
             raise UsageError(f"--map must be OURS=COLUMN, such as val_loss=eval/loss (got {text!r:.60})")
+        if ours.strip() in found:
+            raise UsageError(f"--map gives {ours.strip()} two columns: {found[ours.strip()]} and {theirs.strip()}")
         found[ours.strip()] = theirs.strip()
     return found

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lrbench.cli.options import Baseline, Debug, Filters, Metric, PoolCode, Runs, RunsGiven, option
 from lrbench.cli.terminal import Terminal, inline
+from lrbench.errors import FolderError, UsageError, counted
+
+if TYPE_CHECKING:
+    from lrbench.reports import Shown
 
 
 def report(
@@ -45,18 +49,28 @@ def report(
     from lrbench.cli.columns import MOST_ROWS, parse_rows, split_columns
     from lrbench.reports import formatted_table, gather, summary
     from lrbench.reports import report as write_report
+    from lrbench.runs import Status
 
+    if form is not None and (out is not None or standalone):
+        wrong = "--standalone" if out is None else "--out"
+        raise UsageError(
+            f"{wrong} is for the files of a report, and --format {form} only prints the table; leave out one"
+        )
     console = Terminal()
     paths, kept, most = runs_given or [runs], filters or (), parse_rows(rows, None if form is not None else MOST_ROWS)
     wanted = [] if columns is None else split_columns(columns)
     asked: Any = {"metric": metric, "baseline": baseline, "filters": kept, "target": target, "columns": wanted}
     if form is not None:
-        typer.echo(formatted_table(gather(paths, **asked, pool_code=pool_code).best(most), form), nl=False)
+        shown = gather(paths, **asked, pool_code=pool_code)
+        _check_readable(shown)
+        typer.echo(formatted_table(shown.best(most), form), nl=False)
         return
     made = write_report(paths, out, **asked, pool_code=pool_code, standalone=standalone)
+    _check_readable(made.shown)
     tables.show_shown(console, made.shown, most, f"--rows all, or {made.page.parent.name}/report.csv")
     for record in made.damaged:
-        named = record.problem if record.folder.name in record.problem else f"{record.folder.name}: {record.problem}"
+        told = record.status is Status.DAMAGED and record.folder.name in record.problem
+        named = record.problem if told else f"{record.folder.name}: {record.problem}"
         console.print(f"[red]{record.status.value}:[/] {inline(named)}", soft_wrap=True)
     for sentence in summary(made.shown):
         console.print(inline(sentence))
@@ -66,3 +80,15 @@ def report(
     if made.incomplete:
         console.print(inline(made.incomplete), soft_wrap=True)
     tables.show_files(console, made.files)
+
+
+def _check_readable(shown: Shown) -> None:
+    """Raise FolderError if there are only damaged runs."""
+    from lrbench.runs import Status
+
+    damaged = [record for record in shown.records if record.status is Status.DAMAGED]
+    if shown.tests or not damaged or len(damaged) < len(shown.records):
+        return
+    if len(damaged) == 1:
+        raise FolderError(f"the only run is damaged: {damaged[0].problem}")
+    raise FolderError(f"all {counted(len(damaged), 'run')} are damaged; the first: {damaged[0].problem}")

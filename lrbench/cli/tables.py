@@ -168,7 +168,8 @@ def show_finding(console: Console, finding: Finding) -> None:
 def show_coordinates(console: Console, check: CoordinateCheck) -> None:
     """Print the exponent of each layer's size and the verdict."""
     console.print(
-        f"\n{inline(check.name)}: mean |output| after {check.steps} steps, by {inline(check.key)}", soft_wrap=True
+        f"\n{inline(check.name)}: mean |output| after {counted(check.steps, 'step')}, by {inline(check.key)}",
+        soft_wrap=True,
     )
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.add_column("layer", no_wrap=True)

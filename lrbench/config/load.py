@@ -13,7 +13,7 @@ from lrbench.config.bundled import located, meant
 from lrbench.config.files import exists, run_notes
 from lrbench.config.merge import merge, normal
 from lrbench.config.old_keys import modern_keys
-from lrbench.config.overrides import override
+from lrbench.config.overrides import check_once, override
 from lrbench.config.run_config import RunConfig
 from lrbench.config.validate import validate
 from lrbench.errors import ConfigError, option
@@ -73,6 +73,7 @@ def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     plain, places = _resolve(path)
     overrides = list(overrides)
     given = {key.strip() for key, _, value in (o.partition("=") for o in overrides) if value.strip() not in _NOTHING}
+    check_once(overrides)
     if {"epochs", "steps"} <= given:
         raise ConfigError("give either `epochs` or `steps`, not both", key="epochs", where=option("--set"))
     for text in overrides:

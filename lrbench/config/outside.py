@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lrbench.config.bundled import bundled, located
-from lrbench.config.files import exists
 from lrbench.config.load import files_of, read_config
 from lrbench.config.overrides import as_axes
 from lrbench.config.run_config import fields_at
@@ -77,7 +76,7 @@ def foreign_code(config: str | Path, overrides: Iterable[str] = ()) -> list[Fore
 
 def not_folders() -> list[str]:
     """Return what `LRBENCH_TRUST` names that is no folder."""
-    return [one for one in _named() if not exists(Path(os.path.expanduser(one), "."))]  # noqa: PTH111
+    return [one for one in _named() if not os.path.isdir(os.path.expanduser(one))]  # noqa: PTH111, PTH112
 
 
 def _named() -> list[str]:
@@ -85,7 +84,7 @@ def _named() -> list[str]:
 
 
 def _trusted(file: Path) -> bool:
-    named = [Path(os.path.expanduser(one)) for one in _named()]  # noqa: PTH111
+    named = [Path(os.path.expanduser(one)) for one in _named() if one not in not_folders()]  # noqa: PTH111
     folders = (*(Path.cwd(), bundled("configs"), bundled("examples"), bundled("starters")), *named)
     there = Path(os.path.realpath(file))
     return any(there.is_relative_to(os.path.realpath(folder)) for folder in folders)

@@ -9,7 +9,7 @@ from typing import Any
 from lrbench.config import yaml_source
 from lrbench.config.merge import PARTS, merge, normal
 from lrbench.config.old_keys import modern_key
-from lrbench.errors import ConfigError, option
+from lrbench.errors import ConfigError, option, shortened
 
 _NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 RANGE = re.compile(rf"{_NUMBER}(:{_NUMBER})+")
@@ -33,9 +33,21 @@ def override(text: str) -> tuple[dict[str, Any], yaml_source.Places]:
     return normal(value), {path: option("--set")}
 
 
+def check_once(overrides: Iterable[str]) -> None:
+    """Check that no key is given two values. Raises ConfigError."""
+    seen: dict[str, str] = {}
+    for text in overrides:
+        key, value = (piece.strip() for piece in _split(text))
+        if seen.setdefault(key, value) != value:
+            problem = f"is given twice, as {shortened(seen[key], 60)} and as {shortened(value, 60)}; give it once"
+            raise ConfigError(problem, key=key, where=option("--set"))
+
+
 def overriding(overrides: Iterable[str]) -> dict[str, Any]:
     """Return overrides as a config file would write them. Raises ConfigError."""
     whole: dict[str, Any] = {}
+    overrides = list(overrides)
+    check_once(overrides)
     for text in overrides:
         whole = merge(whole, override(text)[0])
     return whole
@@ -52,6 +64,9 @@ def as_axes(overrides: Iterable[str]) -> list[str]:
 
 def _as_axis(text: str) -> str:
     key, value_text = _split(text)
+    if key == "name" and "," in value_text and value_text.strip()[:1] not in ("'", '"'):
+        problem = f"is what the runs are called, so it has one value (got {value_text.strip()!r:.60}; for a name with a"
+        raise ConfigError(f"{problem} comma, put it in quotes)", key=key, where=option("--set"))
     axis = key if key.startswith("sweep.") else f"sweep.{key}"
     if len(_values(key, value_text)) > 1:
         return f"{axis}=[{value_text.strip()}]"

@@ -187,7 +187,10 @@ class Session:
             return
         early = total_steps is not None and self.done < total_steps
         status = Status.STOPPED_EARLY if early else Status.FINISHED
-        self.run.ended(status, reason=f"stopped after {self.done} of {total_steps} steps" if early else "")
+        self.run.ended(
+            status,
+            reason=f"stopped after {self.done} of {total_steps} step{'' if total_steps == 1 else 's'}" if early else "",
+        )
 
     def fail(self, error: BaseException) -> None:
         """End the training with the error that stopped it."""

@@ -9,6 +9,7 @@ from statistics import median
 
 import numpy as np
 
+from lrbench.errors import counted
 from lrbench.lr_finder.curves import Curve, Trend, trend
 from lrbench.lr_finder.methods import MOST_DELAY, delay_of, minimum_half
 from lrbench.lr_finder.settings import Ramp
@@ -114,13 +115,14 @@ def _advise(curves: Sequence[Curve], ramp: Ramp) -> Advice | Refusal:
 def _too_short(curves: Sequence[Curve], ramp: Ramp, usable: int) -> Refusal:
     if _mostly_ended(curves) and usable < ramp.iterations:
         last = median(curve.rates[-1] for curve in curves)
-        text = f"the loss rose or became non-finite after {usable} steps, at a learning rate of {last:.2g}"
+        text = f"the loss rose or became non-finite after {counted(usable, 'step')}, at a learning rate of {last:.2g}"
         if ramp.stop_factor < 2:
             return Refusal(f"{text}, with a {ramp.option('stop_factor')} of only {ramp.stop_factor:g}")
         return Refusal(text, (ramp.start / 1e4, last))
     if _cut_short(curves, ramp):
         return _too_few_batches(curves, ramp, usable)
-    return Refusal(f"{usable} steps are too few to show a trend; try {ramp.option('iterations', 300)}")
+    few = f"{counted(usable, 'step')} {'is' if usable == 1 else 'are'} too few to show a trend"
+    return Refusal(f"{few}; try {ramp.option('iterations', 300)}")
 
 
 def _cut_short(curves: Sequence[Curve], ramp: Ramp) -> bool:

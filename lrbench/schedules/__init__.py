@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from lrbench.errors import ConfigError
+from lrbench.errors import ConfigError, counted
 from lrbench.registry import Catalog
 from lrbench.schedules import annealing, cyclic, decay, range_test, restarts
 from lrbench.schedules.base import (
@@ -76,7 +76,7 @@ def sequence(*, parts: Parts, run: Context) -> Schedule:
         if duration is None and index < len(parts) - 1:
             raise ConfigError("needs a duration, `for`; only the last part may omit it", key=key)
         if left < 1:
-            raise ConfigError(f"would start after the end of the run ({run.total_steps} steps)", key=key)
+            raise ConfigError(f"would start after the end of the run ({counted(run.total_steps, 'step')})", key=key)
         length = left if duration is None else min(left, run.steps(duration))
         left -= length
         sizes: dict[str, Any] = {"total_steps": length, "steps_per_epoch": run.steps_per_epoch, "as_of": run.as_of}

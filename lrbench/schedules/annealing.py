@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from lrbench.errors import ConfigError
+from lrbench.errors import ConfigError, counted
 from lrbench.schedules.base import Context, Schedule, unpacked
 from lrbench.schedules.decay import Final
 from lrbench.schedules.durations import length
@@ -108,7 +108,7 @@ def warmup_stable_decay(
     lr, end = run.lr, final.rate(run.lr)
     rise, fall = run.steps(warmup), run.steps(cooldown)
     if rise + fall > run.total_steps and run.total_steps > 1:
-        problem = f"warm-up ({rise} steps) and cooldown ({fall}) are longer than the run ({run.total_steps})"
+        problem = f"warm-up ({counted(rise, 'step')}) and cooldown ({fall}) are longer than the run ({run.total_steps})"
         raise ConfigError(problem, key="schedule.cooldown")
     level = max(run.total_steps - rise - fall, 0)
 

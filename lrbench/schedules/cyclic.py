@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from lrbench.errors import ConfigError
+from lrbench.errors import ConfigError, counted
 from lrbench.schedules.base import Context, Momentum, Options, Schedule, unpacked, with_momentum
 from lrbench.schedules.decay import lower_rate
 from lrbench.types import Duration, Fraction, NonNegative, PositiveFraction, Steps
@@ -47,7 +47,8 @@ class _Cycles(Options):
         if min(rise, fall) < 1:
             raise ConfigError("the rise and the fall of a cycle must each be longer than 0, such as '2 epochs'")
         if rise > self.run.total_steps:
-            problem = f"the rise of a cycle ({up}, {rise} steps) is longer than the run ({self.run.total_steps})"
+            whole = f"is longer than the run ({self.run.total_steps})"
+            problem = f"the rise of a cycle ({up}, {counted(rise, 'step')}) {whole}"
             raise ConfigError(f"{problem}, so it would never reach its peak; 10% gives five cycles")
         return rise, rise + fall
 

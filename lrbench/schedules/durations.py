@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from lrbench.errors import ConfigError
+from lrbench.errors import ConfigError, counted
 from lrbench.schedules.base import Context
 from lrbench.types import Duration
 
@@ -22,7 +22,7 @@ def rise_and_rest(warmup: Duration, key: str, run: Context) -> tuple[int, int]:
     """Convert a warm-up to steps, and return the steps after it too. Raises ConfigError if there are none."""
     rise = run.steps(warmup)
     if rise >= run.total_steps > 1:
-        problem = f"the warm-up ({warmup.told(rise)}) must be shorter than the run ({run.total_steps} steps)"
+        problem = f"the warm-up ({warmup.told(rise)}) must be shorter than the run ({counted(run.total_steps, 'step')})"
         raise ConfigError(problem, key=f"schedule.{key}")
     return rise, max(1, run.total_steps - rise)
 

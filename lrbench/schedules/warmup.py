@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictBool
 
-from lrbench.errors import ConfigError
+from lrbench.errors import ConfigError, counted
 from lrbench.schedules.base import Schedule, momentum_of, with_momentum
 from lrbench.types import Epochs, Fraction, block_of
 
@@ -65,7 +65,8 @@ class WarmUpRule:
         """
         steps = self.duration.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
         if steps >= total_steps:
-            problem = f"the warm-up ({self.duration.told(steps)}) must be shorter than the run ({total_steps} steps)"
+            run = counted(total_steps, "step")
+            problem = f"the warm-up ({self.duration.told(steps)}) must be shorter than the run ({run})"
             raise ConfigError(problem, key="warmup.for")
         schedule = build(total_steps if self.over else total_steps - steps)
         if steps and schedule(0) == 0:

@@ -135,8 +135,10 @@ class Grid:
         )
 
 
-def all_cells(grids: Sequence[Grid], find: FindRates) -> tuple[list[Cell], int]:
-    """Return the distinct cells of several grids and the number of duplicates.
+def all_cells(
+    grids: Sequence[Grid], find: FindRates, made_so_far: Callable[[int], None] = lambda count: None
+) -> tuple[list[Cell], int]:
+    """Return the distinct cells of several grids and the number of duplicates; `made_so_far` hears of each one.
 
     Raises UsageError for too many cells, before any is created.
     """
@@ -150,6 +152,7 @@ def all_cells(grids: Sequence[Grid], find: FindRates) -> tuple[list[Cell], int]:
             for experiment in branched(cell.experiment):
                 different.setdefault(identity(experiment), Cell(experiment, cell.point))
                 made += 1
+                made_so_far(made)
     return sorted(different.values(), key=lambda cell: cell.experiment.seed), made - len(different)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lrbench.config import CONFIGS, Config, RunConfig, as_axes, own, read_config
-from lrbench.errors import RunError, UsageError, option
+from lrbench.errors import RunError, UsageError, counted, option
 from lrbench.events import Watch, message, silent
 from lrbench.lr_finder import Refusal, find_lr, known_finding
 from lrbench.sweeps.additions import add_again
@@ -18,7 +19,7 @@ from lrbench.sweeps.execution import UNASKED, carry_out
 from lrbench.sweeps.grid import MOST, FindRates, Grid, all_cells
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder, series_of
 from lrbench.sweeps.zoom import ZOOM, Zoom
-from lrbench.training import Executor, Prune, RunOptions, look, nearest
+from lrbench.training import Executor, Prune, RunOptions, look, nearest, tools_of
 from lrbench.types import FUNCTION, NOTHING, PATH, TEXT, TEXTS, TRACKS, WHOLE, Kind, Listed, arguments
 
 SCHEDULES = Listed("schedules", Kind("a schedule's name or block", lambda value: isinstance(value, str | Mapping)))
@@ -132,16 +133,45 @@ def ask(
         allow, show = option("--yes", "many=True"), option("--dry-run", "train=False")
         raise UsageError(f"the grid has {size:,} runs; {allow} allows more than {UNASKED:,}, {show} lists them")
     unknown: list[str] = []
-    cells, duplicates = all_cells(grids, _rates_finder(root, options, watch, train, unknown))
+    progress = Progress(size, watch)
+    cells, duplicates = all_cells(grids, _rates_finder(root, options, watch, train, unknown), progress.planned)
     if name is None:
         name = "+".join(dict.fromkeys(cell.experiment.name for cell in cells))[:80].rstrip(" .")
     folder = SweepFolder.of(root, name)
-    outcomes = [look(root, cell.experiment, options.kind_of(cell.experiment), options.again) for cell in cells]
+    if not train:  # else it is checked before training
+        for experiment in {repr(cell.experiment.track): cell.experiment for cell in cells}.values():
+            tools_of(experiment, root)
+    outcomes = []
+    for cell in cells:
+        outcomes.append(look(root, cell.experiment, options.kind_of(cell.experiment), options.again))
+        progress.looked_up(len(outcomes))
     rows = zip(cells, series_of(cells), outcomes, strict=True)
     planned = tuple(Planned.of(cell, series, outcome.path.name) for cell, series, outcome in rows)
     asked = Sweep(folder, Plan(name, planned), cells, outcomes, duplicates, tuple(dict.fromkeys(unknown)))
     add_again(asked, options)
     return asked
+
+
+class Progress:
+    """Tells from time to time how far the plan of a large grid is."""
+
+    EVERY_SECONDS = 5.0
+
+    def __init__(self, size: int, watch: Watch) -> None:
+        self.size, self.watch, self.told = size, watch, time.monotonic()
+
+    def planned(self, count: int) -> None:
+        """Hear how many runs are planned."""
+        self._tell("planning", count)
+
+    def looked_up(self, count: int) -> None:
+        """Hear how many runs were looked up."""
+        self._tell("looking up finished runs", count)
+
+    def _tell(self, doing: str, count: int) -> None:
+        if time.monotonic() - self.told >= self.EVERY_SECONDS:
+            self.watch(message(f"{doing}: {count:,} of {counted(self.size, 'run')}"))
+            self.told = time.monotonic()
 
 
 def _grid(

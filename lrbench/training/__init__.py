@@ -26,6 +26,7 @@ from lrbench.training.outcome import Outcome, Outcomes, look, look_in, nearest, 
 from lrbench.training.pruning import RUNGS, Prune
 from lrbench.training.signals import StopFlag
 from lrbench.training.termination import Ended, not_finite
+from lrbench.training.tracking import tools_of
 
 if TYPE_CHECKING:
     from lrbench.training.doctor import check_machine, in_bytes

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lrbench.components import Batch, in_groups
 from lrbench.config import Experiment
-from lrbench.errors import RunError
+from lrbench.errors import RunError, counted
 from lrbench.training.build import assemble, seed_everything
 from lrbench.training.device import resolve_device
 from lrbench.training.isolation import isolated
@@ -72,7 +72,7 @@ def _updates(parts: Parts, experiment: Experiment) -> Iterator[list[Batch]]:
 def _sizes(experiment: Experiment, step: int, name: str, output: Tensor, before: Tensor) -> tuple[float, float]:
     size, change = float(output.abs().mean()), float((output - before).abs().mean())
     if not torch.isfinite(output).all():
-        problem = f"the output of {name} is not finite after {step} steps; use a lower learning rate"
+        problem = f"the output of {name} is not finite after {counted(step, 'step')}; use a lower learning rate"
         raise RunError(f"{experiment.name}: {problem}")
     return size, change
 

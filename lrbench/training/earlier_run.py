@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from lrbench.components import OPTIMIZERS
 from lrbench.config import ContinueRule, Experiment, InitRule
-from lrbench.errors import ConfigError, FolderError, option, reason_of
+from lrbench.errors import ConfigError, FolderError, counted, option, reason_of
 from lrbench.runs import RunFolder, RunResult
 from lrbench.schedules import Momentum, Schedule, momentum_of, with_momentum
 from lrbench.types import Part
@@ -112,7 +112,7 @@ def _start(rule: ContinueRule, folder: RunFolder, result: RunResult, final: Mapp
     state, steps = final["state"], folder.schedule_end(result)
     epochs = folder.environment().before.epochs + int(state["epoch"]) + int(state["batch"] > 0)
     taken: dict[str, Any] = {"epochs": epochs, "random": dict(final["random"]), "scaler": final["scaler"]}
-    where = f"continues {rule.run} after its {result.steps} steps"
+    where = f"continues {rule.run} after its {counted(result.steps or 0, 'step')}"
     if rule.schedule == "restart":
         return Start(**taken, said=[f"{where}; the schedule restarts (warm restart)"])
     said = f"{where}; the schedule covers the steps of both runs and continues at step {steps}"

@@ -213,7 +213,7 @@ def stopped(outcomes: Sequence[Outcome]) -> Interrupted | None:
     if not left:
         return None
     kind = Terminated if any(outcome.signal == signal.SIGTERM for outcome in left) else Interrupted
-    return kind(f"stopped with {len(left)} of {len(outcomes)} runs left; the same command resumes")
+    return kind(f"stopped with {len(left)} of {counted(len(outcomes), 'run')} left; the same command resumes")
 
 
 def _execute(todo: Sequence[Outcome], first: Executor, root: Path, options: RunOptions, watch: Watch) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lrbench.errors import FolderError, UsageError
-from lrbench.runs import Log, RunFolder, Status
+from lrbench.errors import FolderError, UsageError, option
+from lrbench.runs import RunFolder, Status
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,14 @@ class Foreign:
         started: when it started, as ISO 8601; None if unknown.
         total_steps: its planned length in steps; None if unknown.
         notes: what weakens a comparison.
+        texts: the columns of the log without any number, each with an example of what they have.
+        faults: what of the log was left out or does not fit, in words.
     """
 
     key: str
     title: str
     experiment: str
-    log: Log
+    log: Sequence[Mapping[str, float]]
     params: Mapping[str, Any] = field(default_factory=dict)
     status: Status | None = Status.FINISHED
     reason: str = ""
@@ -48,6 +50,8 @@ class Foreign:
     started: str | None = None
     total_steps: int | None = None
     notes: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+    faults: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -110,13 +114,18 @@ TOOLS = {
     )
 }
 """The tools whose runs are imported; of a folder that several could read, the first reads it."""
+OWN = Tool("lrbench", "lrbench", "own", "")
+"""What lrbench itself has made: run folders and tables, which are no logs of other tools."""
 MOST_DEEP = 20
 
 
 def found_under(path: Path, only: Tool | None) -> Iterator[tuple[Tool, Path]]:
     """Yield the places under a path that can be read, and by which tool. Raises UsageError if it does not exist."""
     if not path.exists():
-        raise UsageError(f"{path}: no such file or folder")
+        missing = "is a link to a file that does not exist" if path.is_symlink() else "no such file or folder"
+        raise UsageError(f"{path}{' ' if path.is_symlink() else ': '}{missing}")
+    if not path.is_dir() and not path.is_file():
+        raise UsageError(f"{path} is not a regular file, but a pipe, a socket or a device; give a file or a folder")
     path = path.resolve() if path.is_symlink() else path  # a link that was named is followed
     tools = list(TOOLS.values()) if only is None else [only]
     yield from _under(path, tools, 0) if path.is_dir() else [_of_file(path, tools)]
@@ -124,6 +133,8 @@ def found_under(path: Path, only: Tool | None) -> Iterator[tuple[Tool, Path]]:
 
 def _of_file(path: Path, tools: list[Tool]) -> tuple[Tool, Path]:
     """Return what reads a file, or the folder that it is a part of. Raises UsageError."""
+    if OWN.claimed(path, True) is not None or _own(path.parent):
+        return OWN, path
     marked = [tool for tool in tools if re.fullmatch(tool.marks, path.name, re.IGNORECASE)]
     for named in (len(tools) == 1, True):
         for tool in marked:
@@ -131,21 +142,31 @@ def _of_file(path: Path, tools: list[Tool]) -> tuple[Tool, Path]:
             place = path if claim is None or path in claim.places else claim.places[0]
             if claim is not None and place in (path, path.parent):
                 return tool, place
+    if len(tools) == 1:
+        others = [tool.name for tool in TOOLS.values() if re.fullmatch(tool.marks, path.name, re.IGNORECASE)]
+        instead = f"; its name is that of {option('--from')} {others[-1]}" if others else ""
+        raise UsageError(f"{path} is not a file of {tools[0].title}{instead}")
     endings = ".csv, .tsv, .jsonl, trainer_state.json, .wandb, mlflow.db or an event file of TensorBoard"
-    raise UsageError(
-        f"{path} is not a file of {tools[0].title if len(tools) == 1 else 'a known format'}; give {endings}"
-    )
+    raise UsageError(f"{path} is not a file of a known format; give {endings}")
 
 
 def _under(folder: Path, tools: list[Tool], depth: int) -> Iterator[tuple[Tool, Path]]:
-    if _own(folder) or depth > MOST_DEEP:
+    if depth > MOST_DEEP:
         return
-    taken: set[Path] = set()
+    if _own(folder):
+        yield OWN, folder
+        return
+    own = OWN.claimed(folder, True)
+    taken: set[Path] = set() if own is None else set(own.places)
+    yield from ((OWN, place) for place in sorted(taken))
     for tool in tools:
         claim = tool.claimed(folder, len(tools) == 1)
         if claim is None:
             continue
-        yield from ((tool, place) for place in claim.places if place not in taken)
+        left = [place for place in claim.places if place not in taken]
+        yield from ((tool, place) for place in left)
+        if not left:
+            continue
         taken |= set(claim.places)
         if claim.whole:
             return

@@ -14,10 +14,13 @@ from lrbench._version import __version__
 from lrbench.analysis import read_one
 from lrbench.components import recorded as described
 from lrbench.config import RecordedConfig, identity, run_name
-from lrbench.errors import FolderError, LrbenchError, UsageError, choices, option, reason_of
-from lrbench.integrations.importers import TOOLS, Foreign, Tool, found_under
+from lrbench.errors import FolderError, LrbenchError, UsageError, choices, counted, option, reason_of
+from lrbench.integrations.importers import OWN, TOOLS, Foreign, Tool, found_under
+from lrbench.integrations.importers.asked import asked_for
+from lrbench.integrations.importers.own import table_of
 from lrbench.integrations.importers.rules import Rules
-from lrbench.runs import Meaning, Recorded, RunFolder, Status, conclude, finite, now, writing
+from lrbench.runs import Meaning, Recorded, RunFolder, Status, conclude, finite, guessed, now, relative, writing
+from lrbench.training import nearest
 
 
 @dataclass
@@ -29,12 +32,14 @@ class Imported:
         updated: those of runs that have changed since.
         unchanged: the others.
         unreadable: the places that could not be read, and why.
+        notes: what to know of what was read: lines that were left out, settings that some logs lack.
     """
 
     new: list[Path] = field(default_factory=list)
     updated: list[Path] = field(default_factory=list)
     unchanged: list[Path] = field(default_factory=list)
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         """Return `12 new, 3 updated, 40 unchanged, 2 unreadable`."""
@@ -73,16 +78,46 @@ def import_runs(
     if kind is not None and kind not in TOOLS:
         raise UsageError(f"{option('--from')} {kind}: {choices(kind, TOOLS)}")
     rules = Rules(name, seed_key, group_by, lr_key, columns or {})
+    nearest(Path(runs))  # or UsageError if it can't be a folder
     importer = Importer(Path(runs).absolute(), rules, dry_run)
     tool = None if kind is None else TOOLS[kind]
-    for path in map(Path, paths):
-        places = list(found_under(path, tool))
-        if not places:
-            titles = [tool.title] if tool else [known.title for known in TOOLS.values()]
-            raise UsageError(f"{path} has no runs of {', '.join(titles)}")
-        for used, place in places:
-            importer.read(used, place)
+    if "" in paths:
+        raise UsageError("a path is empty; name a file or a folder, such as . for this one")
+    found = [_places(path, tool) for path in map(Path, paths)]
+    for used, place in (one for places in found for one in places):
+        importer.read(used, place)
+    importer.end()
     return importer.done
+
+
+def _places(path: Path, tool: Tool | None) -> list[tuple[Tool, Path]]:
+    """Return what is to be read under a path. Raises UsageError if there is nothing."""
+    places = list(found_under(path, tool))
+    if not places:
+        titles = [tool.title] if tool else [known.title for known in TOOLS.values()]
+        raise UsageError(f"{path} has no runs of {', '.join(titles)}")
+    if all(used is OWN for used, _ in places):
+        if places == [(OWN, path)]:
+            made = (
+                f"a table that lrbench wrote ({what})" if (what := table_of(path)) else "part of a run of lrbench's own"
+            )
+            raise UsageError(f"{path} is {made}, not the log of another tool; {READS}")
+        raise UsageError(
+            f"{path} has no logs of other tools, but what lrbench itself made: {_own_words(places)}; {READS}"
+        )
+    return places
+
+
+READS = "`lrbench report` reads lrbench's runs as they are"
+
+
+def _own_words(places: Sequence[tuple[Tool, Path]]) -> str:
+    """Return `8 run folders and 2 tables, such as runs/report/report.csv`."""
+    runs = [place for _, place in places if not table_of(place)]
+    tables = [place for _, place in places if place not in runs]
+    told = [counted(len(found), noun) for found, noun in ((runs, "run folder"), (tables, "table")) if found]
+    such = tables or runs
+    return f"{' and '.join(told)}, such as {relative(such[0].absolute())}"
 
 
 class Importer:
@@ -92,9 +127,14 @@ class Importer:
         self.root, self.rules, self.dry_run, self.done = root, rules, dry_run, Imported()
         folders = [RunFolder(path) for path in sorted(root.iterdir())] if root.is_dir() else []
         self.known = {told["key"]: folder for folder in folders if (told := _imported(folder))}
+        self.asked, self.waiting = asked_for(rules), list[tuple[Foreign, Tool, Path]]()
+        self.own: list[tuple[Tool, Path]] = []
 
     def read(self, tool: Tool, place: Path) -> None:
-        """Import the runs in a place."""
+        """Import the runs in a place, once each name that was asked for has been found."""
+        if tool is OWN:
+            self.own.append((tool, place))
+            return
         try:
             found = tool.read(place)
         except FolderError as error:
@@ -107,13 +147,33 @@ class Importer:
             return
         if not found:
             self.done.unreadable.append((place, "it has no runs with metrics"))
+        shown = str(relative(place.absolute()))
         for run in found:
+            for one in self.asked:
+                one.look(run, shown)
+            self.done.notes += [f"{shown}: {fault}" for fault in run.faults]
+            self.waiting.append((run, tool, place))
+        if all(one.having for one in self.asked):
+            self._write_waiting()
+
+    def end(self) -> None:
+        """Import what waits. Raises UsageError for a name that no log has."""
+        for one in self.asked:
+            one.check()
+        self._write_waiting()
+        self.done.notes += [one.note for one in self.asked if one.note]
+        if self.own and any(table_of(place) for _, place in self.own):
+            self.done.notes.append(f"left out what lrbench itself made: {_own_words(self.own)}")
+
+    def _write_waiting(self) -> None:
+        for run, tool, place in self.waiting:
             try:
                 self.take(run, tool, place)
             except (LrbenchError, ArithmeticError, RecursionError, ValueError) as error:
-                which = "" if run.title in str(place) else f"{run.title}: "
+                which = "" if run.title in str(place.absolute()) else f"{run.title}: "
                 told = str(error) if isinstance(error, LrbenchError) else f"it is damaged: {reason_of(error)}"
                 self.done.unreadable.append((place, f"{which}{told}"))
+        self.waiting.clear()
 
     def take(self, run: Foreign, tool: Tool, place: Path) -> None:
         """Write a run's folder, unless it is there already. Raises ConfigError, FolderError."""
@@ -156,9 +216,17 @@ def _imported(folder: RunFolder) -> Mapping[str, Any]:
 
 def _meaning(run: Foreign, tool: Tool, rules: Rules) -> Meaning:
     """Interpret a run's log. Raises FolderError if there is no metric in it."""
+    metrics = ("train_", "val_", "test_", "loss")
+    named = [theirs for theirs in rules.columns.values() if theirs in run.texts]
+    usual = [theirs for ours, theirs in guessed(run.texts).items() if ours.startswith(metrics)]
+    texts = [f"its column '{one}' has no numbers, but texts such as {run.texts[one]!r:.40}" for one in named + usual]
+    if named:
+        raise FolderError(texts[0])
     form = "trainer_state" if tool.name == "trainer" else tool.name
     meaning = Meaning.of(run.log, dict(rules.columns), {}, form)
     if not meaning.evaluations and not meaning.recorded.test:
+        if texts:
+            raise FolderError(texts[0])
         there = sorted({name for row in run.log for name in row})
         listed = ", ".join(there[:12]) + (" …" if len(there) > 12 else "")
         raise FolderError(

@@ -9,7 +9,7 @@ from lrbench.config import opened
 from lrbench.errors import FolderError
 from lrbench.integrations.importers import Claim, Foreign, files_in, is_log
 from lrbench.integrations.importers.settings import key_of, names_of, plain_name, settings_beside, settings_in_name
-from lrbench.runs import guessed, read_log
+from lrbench.runs import Log, guessed, read_log
 
 _OF_A_FOLDER = re.compile(r"(metrics?|logs?|training(_log)?|train(_log)?|history|progress|results?|scalars)")
 _MOST_LOOKED_AT = 65_536  # bytes
@@ -76,8 +76,22 @@ def _stem(path: Path) -> str:
 def _read(kind: str, path: Path, stem: str) -> list[Foreign]:
     log = read_log(kind, path)
     if not log:
-        raise FolderError("there are no numbers in it")
+        raise FolderError(_without_numbers(log, path))
     params, notes = settings_beside(path.parent, stem)
     params |= {key: value for key, value in settings_in_name(path.parent.name).items() if key not in params}
     names = [*([stem] if stem else []), *names_of(path.parent)]
-    return [Foreign(key_of(path), names[0], plain_name(names), log, params, notes=notes)]
+    return [
+        Foreign(key_of(path), names[0], plain_name(names), log, params, notes=notes, texts=log.texts, faults=log.faults)
+    ]
+
+
+def _without_numbers(log: Log, path: Path) -> str:
+    """Say why a log without any number has none."""
+    if path.stat().st_size == 0:
+        return "it is empty"
+    if any("\ufffd" in name for name in log.texts):
+        return "it is not text"
+    if log.texts:
+        columns = "; ".join(f"{name} has {text!r:.40}" for name, text in list(log.texts.items())[:4])
+        return f"there are no numbers in it, but texts ({columns})"
+    return "; ".join(["there are no numbers in it", *log.faults])

@@ -11,7 +11,6 @@ from typing import Any
 
 from lrbench.components import Metric
 from lrbench.errors import FolderError, choices
-from lrbench.runs.logs.read import Log
 from lrbench.runs.recorded import Recorded, finite, metrics_in
 
 _EXACT = {
@@ -104,7 +103,9 @@ class Meaning:
     columns: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, log: Log, given: Mapping[str, str | None], known: Mapping[str, Metric], by: str) -> Meaning:
+    def of(
+        cls, log: Sequence[Mapping[str, float]], given: Mapping[str, str | None], known: Mapping[str, Metric], by: str
+    ) -> Meaning:
         """Interpret a log.
 
         Args:

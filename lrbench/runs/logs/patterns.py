@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lrbench.errors import FolderError, UsageError
+from lrbench.errors import FolderError, UsageError, shortened
 from lrbench.runs.csv_columns import printed
 from lrbench.runs.logs.read import Log, kept, lines_of, numbers_in
 
@@ -39,10 +39,11 @@ def pattern_of(text: str) -> Any:
     """
     import regex
 
-    told = f"the pattern {text!r:.80}"
+    told = f"the pattern '{shortened(text, 80)}'"
     if len(text) > MOST_PATTERN:
         raise UsageError(f"{told} is longer than {MOST_PATTERN:,} characters")
     if "(?P<" in text:
+        _check_once(re.findall(r"\(\?P<(\w+)>", text), told)
         if math.prod(_counts(text)) > MOST_REPEATS:
             raise UsageError(f"{told} repeats something more than {MOST_REPEATS:,} times; {_ADVICE}")
     else:
@@ -64,11 +65,19 @@ def _of_template(text: str, told: str) -> str:
     pieces = re.split(r"\{([A-Za-z_]\w*)(?:![rsa])?(?::[^{}]*)?\}", text)
     if len(pieces) == 1:
         raise UsageError(f"{told} names no values; write step {{step}} loss {{train_loss}}")
+    _check_once(pieces[1::2], told)
     fixed = [re.sub(r"(\\\s|\s)+", r"\\s*", re.escape(piece)) for piece in pieces[::2]]
     names = [f"(?P<{name}>{_NUMBER})" for name in pieces[1::2]]
     return r"(?<![\w/.])" * bool(re.match(r"\s*\w", text)) + "".join(
         a + b for a, b in zip(fixed, [*names, ""], strict=True)
     )
+
+
+def _check_once(names: Sequence[str], told: str) -> None:
+    """Raise UsageError if a pattern has one name twice."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{told} names '{twice}' twice; a pattern names each value once")
 
 
 def patterns_of(text: str) -> list[Any]:

@@ -6,16 +6,50 @@ import csv
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lrbench.config import flat, opened, parse_json, read_bytes
-from lrbench.errors import FolderError
+from lrbench.errors import FolderError, counted
 from lrbench.types import number_of
 
-Log = list[dict[str, float]]
-"""Rows, in order, of the numbers that a program logged, by its own names."""
+
+class Log(list[dict[str, float]]):
+    """Rows, in order, of the numbers that a program logged, by its own names.
+
+    Attributes:
+        texts: columns without any number, each with an example of what they have.
+        faults: what of the file was left out or does not fit, in words.
+    """
+
+    def __init__(self, rows: Iterable[dict[str, float]] = ()) -> None:
+        super().__init__(rows)
+        self.texts: dict[str, str] = {}
+        self.faults: list[str] = []
+
+
+class Odd:
+    """Lines that don't fit, by their numbers."""
+
+    def __init__(self, singular: str, plural: str) -> None:
+        self.singular, self.plural, self.count, self.first = singular, plural, 0, 0
+
+    def at(self, number: int) -> None:
+        """Count a line."""
+        self.first = self.first or number
+        self.count += 1
+
+    @property
+    def told(self) -> list[str]:
+        """Return `2 lines are no JSON objects, the first is line 7`; nothing without such lines."""
+        if not self.count:
+            return []
+        if self.count == 1:
+            return [f"line {self.first} {self.singular}"]
+        return [f"{self.count:,} lines {self.plural}, the first is line {self.first}"]
+
+
 MOST_BYTES, MOST_ROWS, MOST_NUMBERS = 2_000_000_000, 5_000_000, 50_000_000
 MOST_LINE = 1_000_000  # characters
 MOST_STATE = 500_000_000  # bytes of a `trainer_state.json`
@@ -87,7 +121,7 @@ def numbers_in(values: Mapping[Any, Any]) -> dict[str, float]:
 
 def kept(rows: Iterable[dict[str, float]]) -> Log:
     """Return the rows that have numbers. Raises FolderError if they are too many."""
-    found, numbers = [], 0
+    found, numbers = Log(), 0
     for row in rows:
         if row:
             found.append(row)
@@ -108,14 +142,64 @@ def read_csv(path: Path) -> Log:
     try:
         names = next(csv.reader([header], delimiter=delimiter), [])
         whole = (line for line in lines if line.endswith("\n") or line.count(delimiter) >= len(names) - 1)
-        return kept(numbers_in(dict(zip(names, row, strict=False))) for row in csv.reader(whole, delimiter=delimiter))
+        rows, seen = csv.reader(whole, delimiter=delimiter), _Seen()
+        fields = counted(len(names), "field")
+        odd = Odd(f"does not have {fields}, as the header", f"do not have {fields}, as the header")
+
+        def values() -> Iterator[dict[str, str]]:
+            for row in rows:
+                if row and len(row) != len(names):
+                    odd.at(rows.line_num + 1)
+                yield seen.of(dict(zip(names, row, strict=False)))
+
+        log = kept(map(numbers_in, values()))
     except csv.Error as error:
         raise FolderError(f"{path} is not a CSV file: {error}") from error
+    log.texts, log.faults = seen.texts(log), odd.told
+    return log
+
+
+class _Seen:
+    """The first values of columns, for messages about those without numbers."""
+
+    MOST = 200  # rows
+
+    def __init__(self) -> None:
+        self.rows: list[Mapping[str, Any]] = []
+
+    def of(self, row: Any) -> Any:
+        """Return a row, and keep it if it is among the first."""
+        if len(self.rows) < self.MOST and isinstance(row, dict):
+            self.rows.append(row)
+        return row
+
+    def texts(self, log: Log) -> dict[str, str]:
+        """Return the columns of which no row has a number, each with an example."""
+        numbers: set[str] = set()
+        for row in log:
+            numbers.update(row)
+        found: dict[str, str] = {}
+        for values in self.rows:
+            for name, value in values.items():
+                if name and name not in numbers and isinstance(value, str) and value.strip():
+                    found.setdefault(name, value.strip())
+        return found
 
 
 def read_jsonl(path: Path) -> Log:
-    """Read a file with a JSON object per line. Other lines, such as a torn last one, are left out."""
-    return kept(numbers_in(value) for line in lines_of(path) if isinstance(value := _parsed(line), dict))
+    """Read a file with a JSON object per line. Other lines are left out; a last one may be being written."""
+    odd, seen = Odd("is not a JSON object", "are not JSON objects"), _Seen()
+
+    def objects() -> Iterator[dict[str, Any]]:
+        for number, line in enumerate(lines_of(path), 1):
+            if isinstance(value := _parsed(line), dict):
+                yield seen.of(value)
+            elif line.strip() and line.endswith("\n"):
+                odd.at(number)
+
+    log = kept(map(numbers_in, objects()))
+    log.texts, log.faults = seen.texts(log), odd.told
+    return log
 
 
 def _parsed(text: str) -> Any:
@@ -178,7 +262,7 @@ def read_events(path: Path) -> tuple[Log, dict[str, Any]]:
     if not rows:
         problem = "scalars that can be read in its event files" if folders else f"event files{_beside(path / 'x')}"
         raise FolderError(f"{path} has no {problem}")
-    return [rows[step] for step in sorted(rows)], settings
+    return Log(rows[step] for step in sorted(rows)), settings
 
 
 LOGS: dict[str, Callable[[Path], Log]] = {

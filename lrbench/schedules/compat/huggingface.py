@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
-from lrbench.errors import ConfigError
+from lrbench.errors import ConfigError, counted
 from lrbench.schedules.base import Context, Schedule, document
 from lrbench.schedules.decay import constant
 from lrbench.schedules.durations import length, rise_and_rest
@@ -190,7 +190,7 @@ def warmup_stable_decay(
     rise, fall = run.steps(_up(num_warmup_steps, run)), run.steps(num_decay_steps)
     level = run.total_steps - rise - fall if num_stable_steps is None else run.steps(num_stable_steps)
     if level < 0:
-        problem = f"warm-up ({rise} steps) and decay ({fall}) are longer than the run ({run.total_steps})"
+        problem = f"warm-up ({counted(rise, 'step')}) and decay ({fall}) are longer than the run ({run.total_steps})"
         raise ConfigError(problem, key="schedule.num_decay_steps")
 
     def height(step: int) -> float:

@@ -10,7 +10,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable
 
-from lrbench.errors import ConfigError
+from lrbench.errors import ConfigError, counted
 from lrbench.schedules.base import Context, Schedule, check_below_peak, document
 from lrbench.schedules.decay import constant
 from lrbench.schedules.durations import length, rising
@@ -82,7 +82,8 @@ def poly(*, p: Positive, k0: NonNegative = 0.0, l: Steps = WHOLE, run: Context) 
     """
     interval = length(l, "l", run)
     if interval < run.total_steps:
-        problem = f"is shorter than the run ({run.total_steps} steps), so 1 − t/l would become negative (got {l})"
+        whole = f"the run ({counted(run.total_steps, 'step')})"
+        problem = f"is shorter than {whole}, so 1 − t/l would become negative (got {l})"
         raise ConfigError(problem, key="schedule.l")
     return _between(k0, run, lambda step: (1 - step / interval) ** p)
 

@@ -109,7 +109,7 @@ def left_alone(runs: Sequence[tuple[RunConfig, Kind]], stack: str) -> Mapping[st
                 family
             )
         elif _short(family[0], len(family), stack):
-            reasons[f"all together are shorter than {LEAST_STEPS:,} steps, from which on a trial pays"] += len(family)
+            reasons[f"they have fewer than {LEAST_STEPS:,} steps in all, too few for a trial to pay off"] += len(family)
     return reasons
 
 
