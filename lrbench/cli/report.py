@@ -12,7 +12,7 @@ from lrbench.cli.terminal import Terminal, inline
 from lrbench.errors import FolderError, UsageError, counted
 
 if TYPE_CHECKING:
-    from lrbench.reports import Shown
+    from lrbench.reports import Report, Shown
 
 
 def report(
@@ -45,18 +45,15 @@ def report(
     debug: Debug = False,
 ) -> None:
     """Compare runs in a figure, a table and an HTML page; also written as PNG, SVG, Markdown and CSV."""
-    from lrbench.cli import tables
     from lrbench.cli.columns import MOST_ROWS, parse_rows, split_columns
-    from lrbench.reports import formatted_table, gather, summary
+    from lrbench.reports import formatted_table, gather
     from lrbench.reports import report as write_report
-    from lrbench.runs import Status
 
     if form is not None and (out is not None or standalone):
         wrong = "--standalone" if out is None else "--out"
         raise UsageError(
             f"{wrong} is for the files of a report, and --format {form} only prints the table; leave out one"
         )
-    console = Terminal()
     paths, kept, most = runs_given or [runs], filters or (), parse_rows(rows, None if form is not None else MOST_ROWS)
     wanted = [] if columns is None else split_columns(columns)
     asked: Any = {"metric": metric, "baseline": baseline, "filters": kept, "target": target, "columns": wanted}
@@ -67,6 +64,16 @@ def report(
         return
     made = write_report(paths, out, **asked, pool_code=pool_code, standalone=standalone)
     _check_readable(made.shown)
+    _show(made, most)
+
+
+def _show(made: Report, most: int | None) -> None:
+    """Print what was written: the table, what is damaged, the answer in sentences, and the files."""
+    from lrbench.cli import tables
+    from lrbench.reports import summary
+    from lrbench.runs import Status
+
+    console = Terminal()
     tables.show_shown(console, made.shown, most, f"--rows all, or {made.page.parent.name}/report.csv")
     for record in made.damaged:
         told = record.status is Status.DAMAGED and record.folder.name in record.problem
