@@ -572,10 +572,21 @@ def test_filters_compare_numbers(make_run: MakeRun, tmp_path: Path, text: str, k
     assert {record.plain["optimizer"]["lr"] for record in shown.records} == kept
 
 
-@pytest.mark.parametrize("text", ["name=[", "name>=x", "=", "<", "epochs>=", "nothing>=3", "optimizer.lr>=7"])
-def test_filters_that_fit_nothing_say_so(make_run: MakeRun, tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("name=[", "no run"),
+        ("nothing>=3", "no run"),
+        ("optimizer.lr>=7", "no run"),
+        ("name>=x", r">= needs a number after it \(got 'x'\)"),
+        ("epochs>=", r">= needs a number after it \(got ''\)"),
+        ("=", "must be key=value, or with !="),
+        ("<", "must be key=value, or with !="),
+    ],
+)
+def test_filters_that_fit_nothing_say_so(make_run: MakeRun, tmp_path: Path, text: str, why: str) -> None:
     make_run([1.0])
-    with pytest.raises(UsageError, match=f"^filters {re.escape(text)}: no run"):
+    with pytest.raises(UsageError, match=f"^filters {re.escape(text)}: {why}"):
         gather([tmp_path / "runs"], filters=[text])
 
 
