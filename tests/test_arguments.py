@@ -118,7 +118,7 @@ WRONG: list[tuple[Callable[[Any], Any], str, str]] = [
     (lambda e: lrbench.run([e], seed=1), "run", "unexpected keyword argument 'seed'"),  # type: ignore[call-arg]
     (lambda e: lrbench.sweep(3), "configs", "a list of YAML files and experiments"),  # type: ignore[arg-type]
     (lambda e: lrbench.sweep([e], lr="x"), "lr", "x"),
-    (lambda e: lrbench.sweep([e], lr=[None]), "lr", "None"),  # type: ignore[list-item]
+    (lambda e: lrbench.sweep([e], lr=[None]), "lr", "got nothing"),  # type: ignore[list-item]
     (lambda e: lrbench.sweep([e], seeds=-1), "seeds", "-1"),
     (lambda e: lrbench.sweep([e], schedules="cosine"), "schedules", "a list of schedules"),
     (lambda e: lrbench.sweep([e], schedules=[1]), r"schedules\[0\]", "a schedule's name or block"),  # type: ignore[list-item]

@@ -143,7 +143,7 @@ def test_a_text_that_only_looks_like_a_range(text: str) -> None:
         ("model.hidden=[64],[8, 8]", "sweep.model.hidden=[[64],[8, 8]]"),
         *((same, same) for same in (
             "batch_size=16", "model.hidden=[64,64]", 'params.layers="64,64"', "model=mine.py:net", "sweep=null",
-            "optimizer={name: sgd, lr: 0.1}", "reference.source=a, b", "name=a,b", "batch_size=16,,32",
+            "optimizer={name: sgd, lr: 0.1}", "reference.source=a, b", "name='a,b'", "batch_size=16,,32",
         )),
     ],
 )  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -139,14 +138,6 @@ def test_errors_and_power() -> None:
         assert power.after(x, x.mean(-1).argmin(1), chosen=False).any(1).mean() <= 0.05
         x[:, -1] += power.EFFECT
         assert power.after(x, x.mean(-1).argmin(1), chosen=False)[:, -1].mean() >= seen
-
-
-def test_a_table_of_thirty_arms_is_judged_in_no_time() -> None:
-    x = np.exp(np.random.default_rng(0).normal(0, 0.05, (30, 20)))
-    power.real(x)
-    started = time.process_time()
-    power.real(x)
-    assert time.process_time() - started < 0.5, "about 0.05 s on a quiet machine"
 
 
 # -- ties, looks and plateaus

@@ -554,8 +554,8 @@ def test_a_run_without_evaluations_is_told(cli: Cli, capsys: pytest.CaptureFixtu
     with lrbench.record("nothing", seed=0) as run:
         run.step(lr=0.1, loss=1.0)
     assert "has recorded no evaluation" in capsys.readouterr().err
-    code, out, err = cli("report", "--runs", "runs")
-    assert code == 0 and "nothing" in out, err
+    code, _, err = cli("report", "--runs", "runs")
+    assert code == 1 and "nothing-seed0" in err, "there is nothing to report"
 
 
 def test_an_interrupted_run_is_reported_as_such(cli: Cli) -> None:
