@@ -135,11 +135,11 @@ def test_where_every_run_is_damaged_report_fails_with_one_message(
     cli("run", write_config())
     (only_run(Path("runs")) / "result.json").write_text("{ torn")
     code, out, err = cli("report", *form)
-    assert (code, out) == (1, "") and err.startswith("Error: the only run is damaged: ") and err.count("\n") == 1
+    assert (code, out) == (1, "") and err.startswith("Error: the only run can't be read: ") and err.count("\n") == 1
     shutil.copytree(only_run(Path("runs")), "runs/other")
     (Path("runs/other") / "config.yaml").write_text("[")
     code, out, err = cli("report", *form)
-    assert (code, out) == (1, "") and err.startswith("Error: all 2 runs are damaged; the first: "), err
+    assert (code, out) == (1, "") and err.startswith("Error: none of 2 runs can be read; the first: "), err
 
 
 def test_the_plan_of_a_large_grid_tells_how_far_it_is(

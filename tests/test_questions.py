@@ -15,7 +15,9 @@ import pytest
 from conftest import finished_run
 
 from lrbench.analysis import Question, grouped, questions, read_runs
+from lrbench.components.metrics import LOSS, measures
 from lrbench.reports.page.heat import heat
+from lrbench.reports.prose.phrases import interval
 from lrbench.reports.reporting import gather
 from lrbench.reports.sections import Section
 from lrbench.reports.shown import summary
@@ -348,3 +350,15 @@ def test_hundreds_of_groups_are_compared_with_the_best_alone(make: MakeRun, runs
     assert all(row.ranks is None for row in comparison.rows), "all pairs would tell them"
     assert comparison.prior is not None and comparison.prior.arms == 70
     assert only(runs).answer[1].endswith(f"; {found['worse']} others are worse, by 47% or more.")
+
+
+@pytest.mark.parametrize(
+    ("low", "middle", "high", "said"),
+    [
+        (0.0341, 0.0577, 0.112, "0.0341 to 0.112"),
+        (0.12351, 0.12354, 0.12358, "0.1235 to 0.1236"),  # three digits would be 0.124 to 0.124
+        (0.09996, 0.09998, 0.102, "0.09996 to 0.102"),  # 0.1 would be above the middle
+    ],
+)
+def test_an_interval_has_its_middle_inside(low: float, middle: float, high: float, said: str) -> None:
+    assert interval(measures([LOSS])["val_loss"], low, middle, high) == f"95% interval {said}"

@@ -330,7 +330,7 @@ def test_copies_of_a_run_are_left_out_and_named(make_run: MakeRun, tmp_path: Pat
 
 def _torn(path: Path) -> str:
     (path / "result.json").write_text("{ torn")
-    return "since it is damaged: "
+    return "since it can't be read: "
 
 
 def _better_than_logged(path: Path) -> str:

@@ -51,7 +51,7 @@ def _copies(same: list[Record]) -> dict[int, Record]:
 def doubt(record: Record) -> str:
     """Say why a run's files can't be trusted: they are damaged, contradict each other, or fail their audit."""
     if record.status is Status.DAMAGED:
-        return f"it is damaged: {record.problem}"
+        return f"it can't be read: {record.problem}"
     if (value := _contradicted(record)) is not None:
         return f"its result.json has another {value} than its epochs.csv"
     with contextlib.suppress(LrbenchError):

@@ -97,5 +97,5 @@ def _check_readable(shown: Shown) -> None:
     if shown.tests or not damaged or len(damaged) < len(shown.records):
         return
     if len(damaged) == 1:
-        raise FolderError(f"the only run is damaged: {damaged[0].problem}")
-    raise FolderError(f"all {counted(len(damaged), 'run')} are damaged; the first: {damaged[0].problem}")
+        raise FolderError(f"the only run can't be read: {damaged[0].problem}")
+    raise FolderError(f"none of {counted(len(damaged), 'run')} can be read; the first: {damaged[0].problem}")

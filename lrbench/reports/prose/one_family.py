@@ -9,7 +9,17 @@ from lrbench.analysis import Family, NoOptimum, Point, estimate, optimum, width_
 from lrbench.components import Measure
 from lrbench.reports.confirmation import confirmed
 from lrbench.reports.prose.parts import Told, open_text, so_far
-from lrbench.reports.prose.phrases import FEW, WIDE, brief, capital, counted, joined, number_word, rate, value
+from lrbench.reports.prose.phrases import (
+    FEW,
+    WIDE,
+    capital,
+    counted,
+    interval,
+    joined,
+    number_word,
+    rate,
+    value,
+)
 from lrbench.reports.prose.standings import extreme
 
 if TYPE_CHECKING:
@@ -68,8 +78,7 @@ def centre(point: Point, measure: Measure) -> str:
     seeds = counted(found.n, "seed")
     if found.low is None or found.high is None or found.n < FEW:
         return f"{value(measure, found.centre)} ({seeds})"
-    ends = f"95% interval {brief(measure, found.low)} to {brief(measure, found.high)}"
-    return f"{value(measure, found.centre)} ({ends}, {seeds})"
+    return f"{value(measure, found.centre)} ({interval(measure, found.low, found.centre, found.high)}, {seeds})"
 
 
 def edge_text(family: Family, measure: Measure) -> str:

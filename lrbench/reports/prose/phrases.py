@@ -83,7 +83,16 @@ def sureness(row: Row, measure: Measure) -> str:
     seeds = counted(row.n, "seed")
     if found is None or found.low is None or found.high is None or row.n < FEW:
         return seeds
-    return f"95% interval {brief(measure, found.low)} to {brief(measure, found.high)}, {seeds}"
+    return f"{interval(measure, found.low, found.centre, found.high)}, {seeds}"
+
+
+def interval(measure: Measure, low: float, middle: float, high: float) -> str:
+    """`95% interval 0.0341 to 0.112`; with the middle's digits where fewer would leave it outside."""
+    ends = [brief(measure, low), brief(measure, high)]
+    first, shown, last = (float(text.rstrip("%")) for text in (ends[0], value(measure, middle), ends[1]))
+    if not first <= shown <= last:
+        ends = [value(measure, low), value(measure, high)]
+    return f"95% interval {ends[0]} to {ends[1]}"
 
 
 def by(found: Difference, measure: Measure, *, ends: bool = False) -> str:
