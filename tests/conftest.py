@@ -9,6 +9,8 @@ import io
 import math
 import os
 import shutil
+import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import hypothesis
 import platformdirs
 import pytest
 import yaml
+from bad_code import SOURCE
 from damage import Copies
 from forked import POSSIBLE, Forks, Starts
 from in_memory import folder_in_memory
@@ -143,6 +146,18 @@ def tiny_experiment(**changes: Any) -> Any:
     from lrbench.config.load import validate
 
     return validate({k: v for k, v in {**TINY, **changes}.items() if v is not None}, {}, "a test")
+
+
+@pytest.fixture
+def bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Make experiments whose model does something bad in its second step, by the name of a function in bad_code.py."""
+    (tmp_path / "bad.py").write_text(textwrap.dedent(SOURCE))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "bad", raising=False)
+    return lambda act, **keys: tiny_experiment(
+        name=act.replace("_", "-"), model={"name": "bad:build", "act": act}, **keys
+    )
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -30,69 +29,6 @@ from lrbench.training.executors.pool import WorkerProcesses
 from lrbench.training.limits import LimitWatch, memory_of, place_in, spoken
 from lrbench.training.run_one import failure
 from lrbench.types import OBJECTS
-
-BAD = """
-    import ctypes, os, subprocess, sys, threading, time
-    import torch
-    from torch import nn
-
-    class Net(nn.Module):
-        def __init__(self, outputs, act):
-            super().__init__()
-            self.last, self.act, self.updates = nn.Linear(64, outputs), act, 0
-
-        def forward(self, x):
-            if self.training and torch.is_grad_enabled():  # not in the check
-                self.updates += 1
-                if self.updates == 2:
-                    self.act()
-            return self.last(x.flatten(1))
-
-    kept = []
-
-    def hang():
-        while True:  # whatever tries to end it
-            try:
-                time.sleep(1000)
-            except BaseException:
-                pass
-
-    def hang_in_c():
-        mutex = ctypes.create_string_buffer(64)
-        for _ in range(2):
-            ctypes.PyDLL(None).pthread_mutex_lock(mutex)  # the second waits for ever and keeps Python from running
-
-    def leak():
-        while True:
-            kept.append(bytearray(20_000_000))
-            time.sleep(0.02)
-
-    def leak_in_a_child():
-        subprocess.run([sys.executable, "-c", "import time; kept = bytearray(900_000_000); time.sleep(1000)"])
-
-    def crash():
-        ctypes.string_at(0)
-
-    def abort():
-        os.abort()
-
-    def end_in_a_thread():
-        threading.Thread(target=os._exit, args=(3,)).start()
-        time.sleep(60)
-
-    def build(outputs, act):
-        return Net(outputs, globals()[act])
-"""
-
-
-@pytest.fixture
-def bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Any) -> Callable[..., Any]:
-    """Make experiments whose model does something in its second update, if its process is a worker."""
-    (tmp_path / "bad.py").write_text(textwrap.dedent(BAD))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "bad", raising=False)
-    return lambda act, **keys: tiny(name=act.replace("_", "-"), model={"name": "bad:build", "act": act}, **keys)
 
 
 def became(outcomes: Any) -> list[str]:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from cells import Start, ended, runs_of, steps_of, sweeps
 from conftest import TINY
 from forked import POSSIBLE, Forks, Starts
 from waiting import PATIENCE, wait_until
@@ -36,7 +37,6 @@ pytestmark = [
 ]
 
 RATES = "0.001,0.003,0.01,0.03"
-Start = Callable[..., "subprocess.Popen[str]"]
 OURS = ["lrbench.training.stacked", "lrbench.training.executors.cluster_task", "lrbench.sweeps"]
 """What forks find imported. Not Ray: each of its processes reads its settings when it imports it."""
 SETUP = """
@@ -134,40 +134,17 @@ def write(folder: Path) -> Path:
 @pytest.fixture
 def start(tmp_path: Path, begin: Start) -> Iterator[Start]:
     """Start that sweep under `tmp_path / runs`."""
-    config, begun = write(tmp_path), []
-
-    def started(runs: str, *words: str) -> subprocess.Popen[str]:
-        begun.append(begin(config, tmp_path / runs, *words))
-        return begun[-1]
-
-    yield started
-    for process in begun:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    config = write(tmp_path)
+    with sweeps(lambda runs, *words: begin(config, tmp_path / runs, *words)) as started:
+        yield started
 
 
 def on(cluster: Any) -> list[str]:
     return ["--executor", "ray", "--address", cluster.address]
 
 
-def ended(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, output
-    return output
-
-
-def folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.glob("cells-seed*") if path.is_dir())
-
-
-def steps_of(root: Path) -> dict[str, str]:
-    """Every run's rows, the same to the last bit where the same was trained."""
-    return {path.name: (path / "steps.csv").read_text() for path in folders(root)}
-
-
 def environments(root: Path) -> list[dict[str, Any]]:
-    return [json.loads((path / "env.json").read_text()) for path in folders(root)]
+    return [json.loads((path / "env.json").read_text()) for path in runs_of(root)]
 
 
 def done(root: Path) -> int:
@@ -210,7 +187,7 @@ def test_one_node_lost_then_the_other_and_one_added_back(
     before = done(tmp_path / "far")
     wait_until(lambda: done(tmp_path / "far") > before + 1 and under_way(tmp_path / "far"))
     cluster.remove_node(second, allow_graceful=False)
-    wait_until(lambda: not any(RunFolder(path).busy for path in folders(tmp_path / "far")))  # its processes end too
+    wait_until(lambda: not any(RunFolder(path).busy for path in runs_of(tmp_path / "far")))  # its processes end too
     before = done(tmp_path / "far")
     assert before < 8
     time.sleep(3)
@@ -403,7 +380,7 @@ def status_of(path: Path) -> str:
 
 def trained(root: Path) -> list[Path]:
     """The runs that have begun."""
-    return [path for path in folders(root) if (path / "epochs.csv").exists()]
+    return [path for path in runs_of(root) if (path / "epochs.csv").exists()]
 
 
 def test_a_sweep_on_a_cluster_obeys_requests(cluster: Any, start: Start, tmp_path: Path) -> None:
@@ -411,20 +388,20 @@ def test_a_sweep_on_a_cluster_obeys_requests(cluster: Any, start: Start, tmp_pat
     nodes_of(cluster, 1)
     root, requests = tmp_path / "far", tmp_path / "far/sweeps/mine/requests"
     process = start("far", "--name", "mine", "--set", "epochs=100000", *on(cluster))
-    wait_until(lambda: len(folders(root)) == 8 and len(trained(root)) == 1)
+    wait_until(lambda: len(runs_of(root)) == 8 and len(trained(root)) == 1)
     (first,) = trained(root)
     requests.mkdir()
     (requests / f"drop-{first.name}").touch()
     wait_until(lambda: len(trained(root)) == 2)
     (second,) = (path for path in trained(root) if path != first)
-    waiting = next(path for path in folders(root) if path not in (first, second))
+    waiting = next(path for path in runs_of(root) if path not in (first, second))
     (requests / f"drop-{waiting.name}").touch()
     (requests / "stop").touch()
     (requests / f"drop-{second.name}").touch()
     output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130 and "stopped with 5 of 8 runs left" in output, output
-    ended = {path for path in folders(root) if status_of(path)}
-    assert ended == {first, second, waiting} and {status_of(path) for path in ended} == {"pruned"}
+    over = {path for path in runs_of(root) if status_of(path)}
+    assert over == {first, second, waiting} and {status_of(path) for path in over} == {"pruned"}
     assert set(trained(root)) == {first, second} and not (requests / "stop").exists()
 
 
@@ -433,7 +410,7 @@ def test_a_halved_sweep_on_a_cluster_obeys_requests(cluster: Any, start: Start, 
     root, requests = tmp_path / "far", tmp_path / "far/sweeps/mine/requests"
     words = ("far", "--name", "mine", "--halve", *on(cluster))
     process = start(*words)
-    wait_until(lambda: any((path / "epochs.csv").exists() for path in folders(root)))
+    wait_until(lambda: any((path / "epochs.csv").exists() for path in runs_of(root)))
     requests.mkdir(exist_ok=True)
     (requests / "stop").touch()
     (requests / "seeds").write_text("1 best")
@@ -442,7 +419,7 @@ def test_a_halved_sweep_on_a_cluster_obeys_requests(cluster: Any, start: Start, 
     assert [path.name for path in requests.iterdir()] == ["seeds"]
     output = ended(start(*words))
     assert "1 run added" in output and not list(requests.iterdir())
-    states = [status_of(path) for path in folders(root)]
+    states = [status_of(path) for path in runs_of(root)]
     assert len(states) == 9 and states.count("pruned") == 6 and states.count("finished") == 3
 
 
@@ -470,7 +447,7 @@ def test_limits_of_commands_hold_on_the_nodes(cluster: Any, begin: Start, tmp_pa
     process = begin(config, tmp_path / "runs", "--lr", "0.1", *on(cluster))
     output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1, output
-    results = {folder.config().seed: folder.result() for folder in map(RunFolder, folders(tmp_path / "runs"))}
+    results = {folder.config().seed: folder.result() for folder in map(RunFolder, runs_of(tmp_path / "runs"))}
     assert [result and result.status.value for _, result in sorted(results.items())] == ["finished", "failed"]
     assert "it was stopped because it got no further for 20 seconds (its `stall` limit)\n  loading" in results[1].reason
 
@@ -490,7 +467,7 @@ def test_time_and_memory_of_commands_are_limited_on_the_nodes(
     process = begin(command_file(tmp_path, hang, **limit), tmp_path / "runs", "--lr", "0.1", *on(cluster))
     output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1, output
-    results = [RunFolder(path).result() for path in folders(tmp_path / "runs")]
+    results = [RunFolder(path).result() for path in runs_of(tmp_path / "runs")]
     assert len(results) == 2
     for result in results:
         assert result is not None and result.status.value == "failed" and said in result.reason

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -224,55 +223,6 @@ def test_files_that_were_closed_end_their_run_alone(alone: bytes, tiny: Any) -> 
 
 
 # -- in worker processes, and at the end of the command
-
-BAD = """
-    import atexit, os, signal, sys, threading, time
-    import torch
-    from torch import nn
-
-    class Net(nn.Module):
-        def __init__(self, outputs, act):
-            super().__init__()
-            self.last, self.act, self.steps = nn.Linear(64, outputs), act, 0
-
-        def forward(self, x):
-            if self.training and torch.is_grad_enabled():
-                self.steps += 1
-                if self.steps == 2:
-                    self.act()
-            return self.last(x.flatten(1))
-
-    def interrupt():
-        os.kill(os.getpid(), signal.SIGINT)
-
-    def read_input():
-        input()
-
-    def leave_thread():
-        threading.Thread(target=time.sleep, args=(1000,), name="mine").start()
-
-    def leave_exit():
-        atexit.register(time.sleep, 1000)
-
-    def build(outputs, act):
-        return Net(outputs, globals()[act])
-
-    once = []
-
-    def leaving(step, act):
-        if not once:
-            once.append(globals()[act]())
-        return 0.1
-"""
-
-
-@pytest.fixture
-def bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Any) -> Callable[..., Any]:
-    (tmp_path / "bad.py").write_text(textwrap.dedent(BAD))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "bad", raising=False)
-    return lambda act: tiny(name=act.replace("_", "-"), model={"name": "bad:build", "act": act})
 
 
 @pytest.mark.slow

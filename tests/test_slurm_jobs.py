@@ -16,13 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import pytest
 import yaml
+from cells import Start, ended, runs_of, steps_of, sweeps
 from conftest import TINY
 from waiting import PATIENCE, wait_until
 
@@ -34,7 +35,6 @@ pytestmark = [
 ]
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
-Start = Callable[..., "subprocess.Popen[str]"]
 
 
 def tool(name: str) -> str | None:
@@ -172,17 +172,9 @@ def begin(config: Path, root: Path, *words: str) -> subprocess.Popen[str]:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start that sweep under `tmp_path / far`."""
-    config, begun = write(tmp_path), []
-
-    def started(*words: str) -> subprocess.Popen[str]:
-        begun.append(begin(config, tmp_path / "far", "--executor", "slurm", *words))
-        return begun[-1]
-
-    yield started
-    for process in begun:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    config = write(tmp_path)
+    with sweeps(lambda *words: begin(config, tmp_path / "far", "--executor", "slurm", *words)) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -193,21 +185,6 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return steps_of(folder / "runs")
 
 
-def ended(process: subprocess.Popen[str], code: int = 0) -> str:
-    output, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == code, output
-    return output
-
-
-def runs(root: Path) -> list[Path]:
-    return sorted(path for path in root.glob("cells-seed*") if path.is_dir())
-
-
-def steps_of(root: Path) -> dict[str, str]:
-    """Every run's rows, the same to the last bit where the same was trained."""
-    return {path.name: (path / "steps.csv").read_text() for path in runs(root)}
-
-
 def told(path: Path) -> dict[str, object]:
     found: dict[str, object] = json.loads(path.read_text())
     return found
@@ -215,11 +192,11 @@ def told(path: Path) -> dict[str, object]:
 
 def training(root: Path) -> list[Path]:
     """The runs under way that have a checkpoint."""
-    return [path for path in runs(root) if (path / "lock").exists() and (path / "checkpoint.pt").exists()]
+    return [path for path in runs_of(root) if (path / "lock").exists() and (path / "checkpoint.pt").exists()]
 
 
 def resumed(root: Path) -> list[object]:
-    return [one for path in runs(root) for one in told(path / "env.json")["resumed"]]  # type: ignore[attr-defined]
+    return [one for path in runs_of(root) for one in told(path / "env.json")["resumed"]]  # type: ignore[attr-defined]
 
 
 # ---- processes on this machine ---------------------------------------------------------------------------------------
@@ -340,7 +317,7 @@ def test_jobs_outlive_the_command_and_come_to_what_this_machine_s_workers_do(
     output = ended(start(*ASKED))
     assert re.search("Slurm: [12] jobs? of an earlier command", output) and "2 runs, 2 finished" in output
     assert steps_of(tmp_path / "far") == local and not resumed(tmp_path / "far")
-    assert {told(path / "env.json")["node"] for path in runs(tmp_path / "far")} == {socket.gethostname()}
+    assert {told(path / "env.json")["node"] for path in runs_of(tmp_path / "far")} == {socket.gethostname()}
     assert "0 of 2 runs pending" in ended(start(*ASKED))
 
 
