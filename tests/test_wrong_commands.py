@@ -242,7 +242,9 @@ class Broken:
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), OSError(28, "No space left on device")])
-def test_runs_stop_and_do_not_fail_when_their_progress_can_t_be_shown(error: OSError) -> None:
+def test_runs_stop_and_do_not_fail_when_their_progress_can_t_be_shown(
+    error: OSError, capsys: pytest.CaptureFixture[str]
+) -> None:
     output, signals = Broken(error), list[int]()
     shown = Lines(Terminal(file=output))
     before = signal.signal(signal.SIGINT, lambda number, frame: signals.append(number))
@@ -252,6 +254,8 @@ def test_runs_stop_and_do_not_fail_when_their_progress_can_t_be_shown(error: OSE
     finally:
         signal.signal(signal.SIGINT, before)
     assert signals == [signal.SIGINT] and output.tries == 1
+    reason = error.strerror or "its reader is gone"
+    assert capsys.readouterr().err == f"cannot write the output ({reason}), so the command stops\n"
 
 
 @pytest.mark.parametrize("words", ["list schedules", "schema", "preview tiny.yaml --code", "doctor --quick --json"])

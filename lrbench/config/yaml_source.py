@@ -194,12 +194,12 @@ def _in_words(error: yaml.MarkedYAMLError) -> str:
     """Return what is wrong with a YAML text: the frequent mistakes in the words of who wrote it."""
     problem = error.problem or error.context or ""
     known = {
-        "found another document": "has a second document after a line '---'; a config is one, so write two files",
-        "found character '\\t'": "has a tab where YAML allows only spaces",
-        "'<stream end>'": "is not valid YAML: it ends in the middle of a value, such as a bracket that is not closed",
-        "found undefined alias": f"is not valid YAML: {problem[6:]}; &name defines what *name repeats",
+        "found another document": "it has a second document after a line '---'; a config is one, so write two files",
+        "found character '\\t'": "it has a tab where YAML allows only spaces",
+        "'<stream end>'": "it ends in the middle of a value, such as a bracket that is not closed",
+        "found undefined alias": f"{problem[6:]}; &name defines what *name repeats",
     }
-    return next((said for part, said in known.items() if part in problem), f"is not valid YAML: {problem}")
+    return f"is not valid YAML: {next((said for part, said in known.items() if part in problem), problem)}"
 
 
 def _built(loader: Any, shown: str, kind: type[_Builder] | None = None) -> tuple[Any, Places]:

@@ -93,6 +93,8 @@ def _outputs(guard: Guard, experiment: Experiment, steps: int, size: str) -> Seq
         told = UserCodeError(f"{experiment.name} with {size}: {error}")
         told.trace = error.trace
         raise told from error
+    except ConfigError as error:  # such as a model that is too wide for the memory
+        raise error.at(f"{experiment.name} with {size}") from None
     return found
 
 
