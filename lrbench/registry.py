@@ -108,7 +108,8 @@ class Catalog:
         if other is not None:
             return other
         if part.name not in self.entries:
-            problem = f"unknown {self.kind} '{part.name}'; {self._choices(part.name)}"
+            one = "metric" if self.kind == "metrics" else self.kind
+            problem = f"unknown {one} '{part.name}'; {self._choices(part.name)}"
             raise ConfigError(f"{problem}, or 'package.module:name'", key=f"{key or self.kind}.name")
         return self.entries[part.name]
 
@@ -236,6 +237,8 @@ class Catalog:
     def described(self, name: str) -> Described:
         """Return what people read of an entry, or of what an import string names. Raises like `factory`."""
         factory = self.factory(Part(name=name))
+        if not callable(factory):
+            raise ConfigError(f"'{name}' is neither a class nor a function, so it can't make a {self.kind}")
         home = getattr(factory, "described", factory)
         ours = home.__module__.startswith("lrbench.")
         paragraphs, meanings = documented(factory)

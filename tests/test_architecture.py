@@ -114,11 +114,11 @@ PUBLIC = {
         last_lines last_row now parsed place read_csv read_json relative replacing to_json write_file writing
         Log Meaning DROPPED SlowPattern Source read_thinned guessed read_number read_events read_log finite SPLITS
         usual_metric
-        state_words tally listed leads_out check_links own_modules
+        state_words tally listed leads_out check_links own_modules check_output nearest
     """,
     "training": """
         Ended Executor Guard LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag Training
-        default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped check_machine in_bytes
+        default_jobs do_runs evaluate_split isolated look look_in pending run stopped check_machine in_bytes
         experiment_of held unchanged tools_of
         keep_generators not_finite expected_saving JobState job_states job_words DROP STOP Orders drop_run
     """,

@@ -173,7 +173,7 @@ def test_the_plan_of_a_large_grid_tells_how_far_it_is(
         (["run", "tiny.yaml", "--set", "warmup.for=100%"], ["warmup", "must be shorter than the run"]),
         (["run", "tiny.yaml", "--device", "gpu"], ["device", "'gpu'"]),
         (["run", "tiny.yaml", "--device", "cuda:7"], ["cuda:7", "not available"]),
-        (["run", "tiny.yaml", "--seeds", "0"], ["--seeds must be a whole number, at least 1 (got 0)"]),
+        (["run", "tiny.yaml", "--seeds", "0"], ["--seeds must be a whole number from 1 to 10,000 (got 0)"]),
         (["run", "tiny.yaml", "--jobs", "many"], ["--jobs must be a whole number, at least 1 (got 'many'); see"]),
         (
             ["sweep", "tiny.yaml", "--confirm=1001"],

@@ -343,7 +343,7 @@ def hold(folder: RunFolder, seconds: float, finish: Callable[[], Any]) -> thread
 def test_a_run_of_another_process_is_waited_for_or_taken_over(
     tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch, finishes: bool
 ) -> None:
-    monkeypatch.setattr("lrbench.training.orchestrate.POLL_SECONDS", 0.02)
+    monkeypatch.setattr("lrbench.training.execution.POLL_SECONDS", 0.02)
     (whole,) = run([tiny()], runs=tmp_path / "whole")
     folder = RunFolder.of(tmp_path / "runs", tiny())
     folder.create(tiny(), {})

@@ -305,7 +305,7 @@ def test_the_status_from_elsewhere(cli: Cli, write_config: Write) -> None:
         (["--epsilon", "inf"], "--epsilon must be a finite number"),
         (["--set", "sweep.device=[cpu]"], "can't be varied: 'device' does not change what is trained"),
         (["--executor", "rya"], "did you mean 'ray'"),
-        (["--address", "auto"], "need --executor ray"),
+        (["--address", "auto"], "--address needs --executor ray"),
         (["--set", "sweep.lr=[]"], "must have at least one value"),
         (["--set", "sweep.batch_sise=[8]"], "unknown key 'batch_sise'"),
         (["--set", "model=nets:Absent"], "nets"),

@@ -335,7 +335,7 @@ def test_wrong_tasks_are_told(task: str, error: Any, fragment: str, tiny: Make) 
         ({"loss": "task"}, "no such task"),
         ({"step": 100}, "must be an import string of a function.*`steps`"),
         ({"step": f"{ME}:step", "task": "regression"}, "is itself a task"),
-        ({"metrics": ["acuracy"]}, "unknown metrics 'acuracy'.*accuracy"),
+        ({"metrics": ["acuracy"]}, "unknown metric 'acuracy'.*accuracy"),
         ({"metrics": []}, "metrics"),
     ],
 )

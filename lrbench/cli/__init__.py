@@ -25,13 +25,13 @@ GRACE_SECONDS = 3.0
 
 
 def main() -> None:
-    """Run the command line as this process. Ctrl-C and SIGTERM end it silently until training handles them."""
-    from lrbench.cli import completion
+    """Run the command line as this process. Ctrl-C and SIGTERM end it at once until training handles them."""
+    from lrbench.cli import completion, interrupts
 
     if completion.asked():
         sys.exit(completion.answer())
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
+        signal.signal(number, interrupts.end)
     from lrbench.cli.app import main
 
     try:
@@ -41,16 +41,6 @@ def main() -> None:
         if names:
             threading.Thread(target=_end_anyway, args=(ended.code, names), daemon=True).start()
         raise
-
-
-def _end(number: int, _: object) -> None:
-    if sys.stderr.isatty():
-        write(2, b"\x1b[?25h\n")  # show the cursor, which a progress display may have hidden
-    if "--json" in sys.argv:
-        output = sys.modules.get("lrbench.cli.json_output")
-        place = 1 if output is None else output.descriptor
-        write(place, b'{"event": "error", "message": "interrupted", "exit_code": %d}\n' % (128 + number))
-    _exit(128 + number)
 
 
 def _left() -> list[str]:

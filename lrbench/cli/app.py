@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import faulthandler
 import io
 import os
@@ -14,6 +15,7 @@ from os import _exit as end_process
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 
 from lrbench._version import __version__
@@ -29,16 +31,17 @@ from lrbench.cli.find_lr import find_lr
 from lrbench.cli.help import Command, epilog
 from lrbench.cli.import_ import import_
 from lrbench.cli.init import init
+from lrbench.cli.interrupts import AT_ONCE
 from lrbench.cli.list import list_
 from lrbench.cli.mistakes import told
-from lrbench.cli.options import AT_ONCE, completed, modern
+from lrbench.cli.options import completed, modern
 from lrbench.cli.preview import preview
 from lrbench.cli.report import report
 from lrbench.cli.run import run
 from lrbench.cli.schema import schema
 from lrbench.cli.serve import serve
 from lrbench.cli.sweep import sweep
-from lrbench.cli.terminal import Terminal
+from lrbench.cli.terminal import Terminal, give_up
 from lrbench.cli.transfer import transfer
 from lrbench.cli.watch import watch
 from lrbench.errors import Interrupted, LrbenchError, command_line
@@ -136,19 +139,23 @@ def _run(words: list[str]) -> int:
 def _code(words: list[str]) -> int:
     complain = _complain_in_json if "--json" in words else _complain
     try:
-        code = app(args=words, prog_name="lrbench", standalone_mode=False)
+        return _called(words)
     except LrbenchError as error:
         if "--debug" in words:
             raise
         return complain(str(error), error.exit_code, warn=isinstance(error, Interrupted))
-    except typer.Exit as error:
-        if error.exit_code == 130:  # typer turns Ctrl-C into this
-            return complain(AT_ONCE, 130, warn=True)
-        return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort, typer.Exit):
         return complain(AT_ONCE, 130, warn=True)
     except BrokenPipeError:
+        give_up(Console())
         return 1
+    except OSError as error:
+        if "--debug" in words:
+            raise
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            give_up(Console())
+            return _complain(f"cannot write the output: {error.strerror}", 1)  # JSON would be the output
+        return complain(_unexpected(error), 1)
     except Exception as error:
         if (said := told(error, words)) is not None:
             return complain(said, 2)
@@ -157,9 +164,25 @@ def _code(words: list[str]) -> int:
             return int(getattr(error, "exit_code", 2))
         if "--debug" in words:
             raise
-        text = f"lrbench failed unexpectedly: {type(error).__name__}: {error}"
-        return complain(f"{text}. Please report this bug with the output of --debug", 1)
+        return complain(_unexpected(error), 1)
+
+
+def _called(words: list[str]) -> int:
+    """Run a command, write what it has printed, and return its exit code. Raises typer.Exit for Ctrl-C."""
+    try:
+        code = app(args=words, prog_name="lrbench", standalone_mode=False)
+    except typer.Exit as error:
+        if error.exit_code == 130:  # typer turns Ctrl-C into this
+            raise
+        code = error.exit_code
+    if sys.stdout is not None:  # it is open
+        sys.stdout.flush()
     return code if isinstance(code, int) else 0
+
+
+def _unexpected(error: Exception) -> str:
+    text = f"lrbench failed unexpectedly: {type(error).__name__}: {error}"
+    return f"{text}. Please report this bug with the output of --debug"
 
 
 def _complain_in_json(text: str, code: int, warn: bool = False) -> int:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from lrbench.components import DATASETS, LOSSES, METRICS, MODELS, OPTIMIZERS, TASKS
 from lrbench.config import bundled_configs
-from lrbench.errors import UsageError, choices
+from lrbench.errors import ConfigError, UsageError, choices
 from lrbench.registry import Catalog, Parameter
 from lrbench.schedules import SCHEDULES_AND_PLATEAUS
 from lrbench.types import Part
@@ -44,7 +44,7 @@ def show(console: Console, kind: str | None, name: str | None) -> None:
         return
     kind = f"{kind}s" if f"{kind}s" in CATALOGUES else kind
     if kind not in CATALOGUES:
-        raise UsageError(f"unknown kind '{kind}'; {choices(kind, [*CATALOGUES, 'configs'])}")
+        raise UsageError(f"unknown kind {kind!r:.80}; {choices(kind, [*CATALOGUES, 'configs'])}")
     catalog, example = CATALOGUES[kind]
     if name is None:
         _table(console, kind, catalog)
@@ -64,7 +64,7 @@ def _configs(console: Console, name: str | None) -> None:
     elif name.removesuffix(".yaml") in known:
         console.print(escape(known[name.removesuffix(".yaml")].read_text(encoding="utf-8")), soft_wrap=True)
     else:
-        raise UsageError(f"unknown config '{name}'; {choices(name, known)}")
+        raise UsageError(f"unknown config {name!r:.80}; {choices(name, known)}")
 
 
 def described_configs() -> dict[str, str]:
@@ -126,7 +126,10 @@ _OUR_DEFAULTS = {"cycle_momentum": "false", "total_steps": "the run's"}  # inste
 
 
 def _entry(console: Console, catalog: Catalog, name: str) -> None:
-    about, factory = catalog.described(name), catalog.factory(Part(name))
+    try:
+        about, factory = catalog.described(name), catalog.factory(Part(name))
+    except ConfigError as error:  # its key is that of a config, which there is none here
+        raise UsageError(f"{error.problem}{_elsewhere(name)}") from None
     console.print(f"[bold cyan]{escape(name)}[/]  ({catalog.kind})")
     console.print(escape("\n\n".join(about.paragraphs)))
     parameters = about.parameters
@@ -139,6 +142,12 @@ def _entry(console: Console, catalog: Catalog, name: str) -> None:
         _parameters(console, parameters)
     if about.origin:
         console.print(f"Parameters and defaults come from {about.origin}.")
+
+
+def _elsewhere(name: str) -> str:
+    """Say of which other kinds there is such an entry."""
+    kinds = [kind for kind, (catalog, _) in CATALOGUES.items() if name in catalog.entries]
+    return "".join(f"; `lrbench list {kind} {name}` shows that of the {kind}" for kind in kinds)
 
 
 def _parameters(console: Console, parameters: Sequence[Parameter]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,7 @@ def check_width(
     key: Annotated[str | None, option("Config key of the width, for models that lrbench does not know.")] = None,
     both: Annotated[bool, option("Check in the standard parametrization and in mup.", "--both")] = False,
     steps: Annotated[int, option("Number of steps to train, at the config's peak learning rate.", min=1)] = 3,
-    seeds: Annotated[int, option("Number of seeds, at least 2.", min=1)] = 5,
+    seeds: Annotated[int, option("Number of seeds, at least 2.", min=1, max=options.MOST_SEEDS)] = 5,
     out: Annotated[
         Path | None,
         option(
@@ -43,12 +44,15 @@ def check_width(
     from lrbench.cli import tables
     from lrbench.config import load_config, own
     from lrbench.reports import save_coordinates
+    from lrbench.runs import check_output, nearest
     from lrbench.transfers import both as in_both
     from lrbench.transfers import coordinate_check
 
-    if out is not None and out.suffix != ".png":
-        raise UsageError(f"--out must be a .png file (got {out})")
     chosen = _numbers(widths)
+    if out is None:
+        nearest(runs)
+    for path in [] if out is None else [out, out.with_suffix(".svg"), out.with_suffix(".csv")]:
+        check_output(path, "--out", (".png",) if path == out else ())
     ask_for_code(configs, overrides, trust, silent=as_json)
     console = Terminal(stderr=as_json)
     experiments = [own(load_config(path, overrides or ()), "its layers can't be measured") for path in configs]
@@ -70,9 +74,8 @@ def check_width(
 
 def _numbers(text: str) -> list[int]:
     """Parse `64,128,256`. Raises UsageError."""
-    try:
-        return [int(piece) for piece in text.split(",")]
-    except ValueError:
-        raise UsageError(
-            f"--widths must be whole numbers with commas between, such as 64,128,256 (got {text})"
-        ) from None
+    pieces = [piece.strip() for piece in text.split(",")]
+    if not all(re.fullmatch(r"-?[0-9]{1,9}", piece) for piece in pieces):
+        problem = "--widths must be whole numbers with commas between, such as 64,128,256"
+        raise UsageError(f"{problem} (got {text!r:.60})")
+    return [int(piece) for piece in pieces]

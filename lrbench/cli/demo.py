@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from lrbench.cli.browser import Open, open_page
-from lrbench.cli.options import Again, Debug, Device, leave, option
+from lrbench.cli.interrupts import leave
+from lrbench.cli.options import MOST_SEEDS, Again, Debug, Device, option
 from lrbench.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ CONFIGS = (
 
 
 def demo(
-    seeds: Annotated[int, option("Train each config with this many seeds.", min=1)] = 3,
+    seeds: Annotated[int, option("Train each config with this many seeds.", min=1, max=MOST_SEEDS)] = 3,
     jobs: Annotated[
         int | None, option("Train this many runs at once, in worker processes. Default: one per core or GPU.", min=1)
     ] = None,
@@ -49,8 +50,11 @@ def demo(
     """
     from lrbench.cli import tables
     from lrbench.reports import report, summary
+    from lrbench.runs import nearest
     from lrbench.training import stopped
 
+    if out is not None:
+        nearest(out, "--out")
     console = Terminal()
     outcomes = _train(console, runs, jobs, seeds=seeds, device=device, again=again)
     tables.show_outcomes(console, outcomes)

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from lrbench.cli import options
+from lrbench.cli.interrupts import leave
 from lrbench.cli.options import option
 from lrbench.cli.terminal import Terminal
 from lrbench.cli.trust import Trust, ask_for_code
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
     from lrbench.lr_finder import Finding
 
 _CONFIG = "YAML config file, or a config that comes with lrbench, such as digits/baseline."
+Seeds = Annotated[
+    int, option("Run the test with this many seeds, each with a fresh model.", min=1, max=options.MOST_SEEDS)
+]
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help=_CONFIG, show_default=False)]
 
 
 def find_lr(
     config: Config,
     overrides: options.Overrides = None,
-    seeds: Annotated[int, option("Run the test with this many seeds, each with a fresh model.", min=1)] = 3,
+    seeds: Seeds = 3,
     start: Annotated[float, option("First learning rate.")] = 1e-7,
     end: Annotated[float, option("Last learning rate.")] = 10.0,
     iterations: Annotated[int, option("Steps from the first learning rate to the last.")] = 300,
@@ -73,7 +77,7 @@ def find_lr(
         raise UsageError("--schedule sets the schedule of the config that --write creates; give both")
     how = RunOptions(jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, slurm=slurm, again=again)
     console = Terminal(quiet=as_json)
-    with JsonEvents(console) if as_json else display(console) as watch, StopFlag.ending(options.leave):
+    with JsonEvents(console) if as_json else display(console) as watch, StopFlag.ending(leave):
         found = find(
             experiment, runs=runs, seeds=seeds, device=device, options=how, watch=watch, start=start, end=end,
             iterations=iterations, shape=shape, smoothing=smoothing, stop_factor=stop_factor, validation=validation,

@@ -10,6 +10,7 @@ import typer
 
 from lrbench.cli.options import Debug, option
 from lrbench.cli.terminal import Terminal, inline
+from lrbench.errors import UsageError
 
 
 def init(
@@ -31,6 +32,8 @@ def init(
 
     console = Terminal()
     if kind is None:
+        if force:
+            raise UsageError(f"--force needs a KIND, whose files it overwrites; kinds: {', '.join(sorted(STARTERS))}")
         _list(console)
         return
     written = write_starter(kind, folder, force)
@@ -39,7 +42,7 @@ def init(
     if missing := starter.missing():
         console.print(f"[yellow]They need:[/] pip install {' '.join(missing)}", soft_wrap=True)
     console.print("Next:")
-    enter = [] if folder == Path() else [f"cd {shlex.quote(str(folder))}"]
+    enter = [] if folder == Path() else [f"cd {'-- ' * str(folder).startswith('-')}{shlex.quote(str(folder))}"]
     for command in (*enter, *starter.next):
         console.print(f"  {inline(command)}", soft_wrap=True)
 

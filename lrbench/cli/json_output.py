@@ -107,7 +107,6 @@ def close(code: int) -> None:
     stream.close()
 
 
-def last_line(code: int) -> bytes:
+def last_line(code: int, message: str) -> bytes:
     """Return the line for a process that is ended at once by a signal."""
-    message = "stopped at once; the same command resumes"
     return f"{json.dumps({'event': 'error', 'message': message, 'exit_code': code})}\n".encode()

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from lrbench.errors import UsageError, choices, nearest, printable, shortened
@@ -31,7 +32,9 @@ def told(error: Any, words: Sequence[str]) -> str | None:
     said = error.format_message().rstrip(".")
     if "NoSuchOption" in kinds:
         near = nearest(error.option_name, _options(context)).rstrip()
-        said = "; ".join(filter(None, (f"no such option: {error.option_name}", near)))
+        said = "; ".join(
+            filter(None, (f"no such option: {error.option_name}", near or _file_with_a_dash(error, words)))
+        )
     elif "BadOptionUsage" in kinds:
         said = _with_or_without(error.option_name, words, needs="requires" in said)
     elif "MissingParameter" in kinds and param is not None:
@@ -45,6 +48,12 @@ def told(error: Any, words: Sequence[str]) -> str | None:
     command = f"lrbench {words[0]}" if context is None else context.command_path
     see = " See" if said.endswith("?") else "; see"
     return f"{printable(shortened(said, 2000))}{see} {command} --help"
+
+
+def _file_with_a_dash(error: Any, words: Sequence[str]) -> str:
+    """Say how to name a file that was taken for an option, if there is one."""
+    found = next((word for word in words if word.startswith(error.option_name) and Path(word).is_file()), None)
+    return f"for the file, write ./{found}" if found else ""
 
 
 def _options(context: Any) -> Iterator[str]:
@@ -120,11 +129,12 @@ def check_values(params: Sequence[Any], paths: Sequence[str], words: Sequence[st
     of_paths = {name for param in params for name in param.opts if getattr(param, "metavar", None) in paths}
     takes_configs = any(param.metavar == "CONFIG" for param in params if param.param_type_name == "argument")
     before: str | None = None
+    seen: dict[str, str | None] = {}
     for word, following in pairwise([*words, None]):
         option, equals, value = (word or "").partition("=")
         is_value, before = before in valued, word
         if is_value or option not in valued:
-            if not word and not is_value:
+            if not is_value and not (word or "").strip():
                 raise UsageError(f"an argument is empty: {shlex.join(words)}; remove it, or write what it should be")
             continue
         given = value if equals else following
@@ -132,14 +142,22 @@ def check_values(params: Sequence[Any], paths: Sequence[str], words: Sequence[st
         if given == "" and option not in MAY_BE_EMPTY:
             more = "; name a file or a folder, such as . for this one" if option in of_paths else f": {written}"
             raise UsageError(f"{option} is empty{more}")
+        if not equals and (given is None or given in names):
+            raise UsageError(f"{option} needs a value: {written}{f' (the next word is {given})' if given else ''}")
+        _check_once(valued[option], option, given, seen)
         if equals:
             before = None
             continue
-        if given is None or given in names:
-            raise UsageError(f"{option} needs a value: {written}{f' (the next word is {given})' if given else ''}")
-        if takes_configs and option not in {*of_paths, *FREE} and _is_config(given):
+        if takes_configs and option not in {*of_paths, *FREE} and given is not None and _is_config(given):
             problem = f"{option} takes the next word as its value, and that is the config {given}"
             raise UsageError(f"{problem}; write {written} {given}")
+
+
+def _check_once(param: Any, option: str, given: str | None, seen: dict[str, str | None]) -> None:
+    """Check that an option with one value is given once, since the others would be ignored; `seen` are those before."""
+    if not param.multiple and param.name in seen:
+        raise UsageError(f"{option} is given twice, as {seen[param.name]} and as {given}; give it once")
+    seen[param.name] = given
 
 
 def _is_config(word: str) -> bool:

@@ -1,29 +1,18 @@
-"""Options that several commands share, and the immediate exit on a second Ctrl-C."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import signal
-import sys
-import threading
-from collections.abc import Iterator, Sequence
-from os import _exit
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from lrbench.cli import json_output
-from lrbench.errors import counted, old_name
+from lrbench.errors import old_name
 
-if TYPE_CHECKING:
-    from lrbench.training import Outcome
-
-AT_ONCE = "stopped immediately; the same command resumes from the last checkpoint"
-
+MOST_SEEDS = 10_000
+"""Each is a run, which is planned before anything is trained."""
 
 BARE = {"--confirm": "5"}
 """What an option means without a value; typer has none that may lack it."""
@@ -119,35 +108,3 @@ Slurm = Annotated[
         metavar="KEY=VALUE,…",
     ),
 ]
-
-
-@contextlib.contextmanager
-def summarizing(outcomes: Sequence[Outcome]) -> Iterator[None]:
-    """On Ctrl-C or SIGTERM during the block, say what is done, and end the process with the usual exit code."""
-    done = sum(outcome.result is not None for outcome in outcomes)
-    said = f"stopped during the summary: {done} of {counted(len(outcomes), 'run')} done and kept"
-
-    def end(number: int, frame: FrameType | None) -> None:
-        leave(number, f"{said}; the same command shows the summary")
-
-    mine = threading.current_thread() is threading.main_thread()  # no other may
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM) if mine}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def leave(number: int, said: str = AT_ONCE) -> None:
-    """Say so and end this process and its workers now, without an exception that running code could catch."""
-    import psutil
-
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            child.kill()
-    if json_output.descriptor != 1:
-        os.write(json_output.descriptor, json_output.last_line(128 + number))
-    shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # show the cursor, which the progress display has hidden
-    os.write(2, f"{shown}\n{said}\n".encode())
-    _exit(128 + number)  # `os._exit` would end only the run

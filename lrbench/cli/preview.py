@@ -37,17 +37,17 @@ def preview(
     from lrbench.cli import tables
     from lrbench.reports import preview as preview_of
     from lrbench.reports import save_previews
+    from lrbench.runs import check_output
 
     console = Terminal(stderr=code)  # so that `--code > loop.py` writes only code
-    if out is not None and (out.suffix not in (".png", ".svg") or out.is_dir()):
-        raise UsageError(f"--out must be a .png or .svg file (got {out})")
+    path = out or runs / "preview.png"
+    check_output(path, "--runs" if out is None else "--out", (".png", ".svg"))
     if standalone and not code:
         raise UsageError("--standalone needs --code, which it makes complete")
     ask_for_code(configs, overrides, trust)
     with contextlib.redirect_stdout(sys.stderr) if code else contextlib.nullcontext():  # what the user's code prints
         made = preview_of(configs, overrides=overrides or (), steps_per_epoch=steps_per_epoch)
         texts = [one.code(standalone=standalone) for one in made if code]
-    path = out or runs / "preview.png"
     save_previews(made, path)
     tables.show_previews(console, made)
     for one, text in zip(made, texts, strict=False):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Mapping
 from typing import Any, Self
@@ -11,7 +13,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from lrbench.analysis import duration
-from lrbench.cli.terminal import inline
+from lrbench.cli.terminal import Terminal, give_up, inline
 from lrbench.components import KNOWN, Metric, in_words, metrics_of
 from lrbench.events import Event
 
@@ -36,7 +38,18 @@ class Display:
         """Show an event."""
         if event.kind == "start":
             self.metrics |= metrics_of(event.values.get("metrics"))
-        self._show(event)
+        if self.console.quiet:
+            self._show(event)
+            return
+        try:
+            self._show(event)
+        except OSError as error:
+            # The reader is gone, or the disk is full: as by Ctrl-C, the runs stop and can be resumed. An error from
+            # here would be one of the run that is told about.
+            give_up(self.console)
+            reason = f"cannot write the output ({error.strerror or 'its reader is gone'})"
+            Terminal(stderr=True).print(f"{reason}, so the command stops", soft_wrap=True)
+            os.kill(os.getpid(), signal.SIGINT)
 
     def _show(self, event: Event) -> None:
         """Show an event, with its run's metrics known."""

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
 
+from lrbench.cli.interrupts import leave, summarizing
 from lrbench.cli.options import (
+    MOST_SEEDS,
     Again,
     ConfigsAsked,
     Debug,
@@ -17,9 +19,7 @@ from lrbench.cli.options import (
     Overrides,
     Runs,
     Track,
-    leave,
     option,
-    summarizing,
 )
 from lrbench.cli.serve import Serve, serving
 from lrbench.cli.terminal import Terminal, inline
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def run(
     configs: ConfigsAsked = None,
     overrides: Overrides = None,
-    seeds: Annotated[int | None, option("Train each config with this many seeds.", min=1)] = None,
+    seeds: Annotated[int | None, option("Train each config with this many seeds.", min=1, max=MOST_SEEDS)] = None,
     jobs: Jobs = 1,
     again: Again = False,
     no_wait: Annotated[

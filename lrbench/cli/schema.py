@@ -31,6 +31,9 @@ def schema(
 
         typer.echo(json.dumps(made(), ensure_ascii=False, indent=2))
         return
+    from lrbench.runs import check_output
+
+    check_output(out, "--out", (".json",))
     path = inline(str(save_schema(out)))
     console = Terminal()
     console.print(f"Wrote {path}. Your editor uses it if the first line of a config beside it is:", soft_wrap=True)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lrbench.cli.schema import SCHEMA_FILE, save_schema
-from lrbench.config import bundled
-from lrbench.errors import UsageError, choices
-from lrbench.runs import write_file
+from lrbench.config import bundled, exists
+from lrbench.errors import FolderError, UsageError, choices
+from lrbench.runs import nearest, write_file
 
 
 @dataclass(frozen=True)
@@ -104,17 +104,26 @@ def write_starter(kind: str, folder: Path, force: bool = False) -> list[Path]:
         FolderError: a file can't be written.
     """
     if kind not in STARTERS:
-        raise UsageError(f"unknown starter '{kind}'; {choices(kind, STARTERS)}")
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder; name one to write to, or a new one")
+        hint = ". The kind comes first, then the folder" if exists(Path(kind)) else ""
+        raise UsageError(f"unknown starter {kind!r:.80}; {choices(kind, STARTERS)}{hint}")
+    nearest(folder, "FOLDER")
     texts = {folder / Path(file).name: _text(file) for file in STARTERS[kind].files}
     there = [str(path) for path in texts if os.path.lexists(path)]
-    folders = [path for path in there if Path(path).is_dir()]
-    if there and (folders or not force):
+    folders = [path for path in (*there, str(folder / SCHEMA_FILE)) if Path(path).is_dir()]
+    if folders or (there and not force):
         hint = "rename it" if folders else "--force overwrites them, or name another FOLDER"
         raise UsageError(f"nothing was written, since these exist already: {', '.join(folders or there)}; {hint}")
-    written = [write_file(path, text) for path, text in texts.items()]
-    return [*written, save_schema(folder / SCHEMA_FILE)]  # lrbench's own file, which each kind of starter shares
+    written: list[Path] = []
+    try:
+        for path, text in texts.items():
+            written.append(write_file(path, text))
+        written.append(save_schema(folder / SCHEMA_FILE))  # lrbench's own file, which each kind of starter shares
+    except FolderError:
+        for path in written:  # those that replaced others can't be had back
+            if str(path) not in there:
+                path.unlink(missing_ok=True)
+        raise
+    return written
 
 
 def _text(file: str) -> str:

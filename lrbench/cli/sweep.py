@@ -12,11 +12,12 @@ import typer
 from rich.console import Console
 
 from lrbench.cli import options
+from lrbench.cli.interrupts import leave, summarizing
 from lrbench.cli.options import option
 from lrbench.cli.serve import Serve, serving
 from lrbench.cli.terminal import Terminal, inline
 from lrbench.cli.trust import Trust, ask_for_code
-from lrbench.errors import FolderError, UsageError
+from lrbench.errors import FolderError, UsageError, choices
 
 if TYPE_CHECKING:
     from lrbench.cli.progress import Display
@@ -92,6 +93,7 @@ Confirm = Annotated[
 
 
 def sweep(
+    context: typer.Context,
     configs: Configs = None,
     lr: Lr = None,
     seeds: Annotated[int | None, option("Train each cell with this many seeds.", min=1)] = None,
@@ -135,17 +137,16 @@ def sweep(
 
     console = Terminal(quiet=as_json)
     if status:
-        return _show_status(console, runs, name, as_json)
-    configs, wanted = _checked(configs, epsilon), _zoom(zoom, zoom_width, max_runs)
+        return _show_status(console, context, runs, name, as_json)
+    configs, wanted = _checked(configs, epsilon, serve and dry_run), _zoom(zoom, zoom_width, max_runs)
     ask_for_code(configs, overrides, trust, silent=as_json)
     how = RunOptions(
         jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, slurm=slurm, stack=stack, again=again,
-        retries=retries, max_failures=1 if fail_fast else max_failures, prune=Prune.asked(prune, halve))  # fmt: skip
-    with _watching(console, as_json) as watch, serving(runs if serve and not dry_run else None, watch) as heard:
-        asked = plan_sweep(
-            configs, {"lr": lr, "seeds": seeds, "schedule": _names(schedule)}, runs=runs, overrides=overrides or (),
-            name=name, device=device, track=track or None, options=how, many=yes or dry_run, train=not dry_run,
-            watch=heard)  # fmt: skip
+        retries=retries, max_failures=_allowed(fail_fast, max_failures), prune=Prune.asked(prune, halve))  # fmt: skip
+    with _watching(console, as_json) as watch, serving(runs if serve else None, watch) as heard:
+        asked = plan_sweep(configs, {"lr": lr, "seeds": seeds, "schedule": _names(schedule)}, runs=runs, name=name,
+            overrides=overrides or (), device=device, track=track or None, options=how, many=yes or dry_run,
+            train=not dry_run, watch=heard)  # fmt: skip
         if not dry_run:
             carry_out(asked, how, zoom=wanted, confirm=confirm, watch=heard)
     if dry_run:
@@ -161,16 +162,41 @@ def _watching(console: Terminal, as_json: bool) -> Iterator[Display]:
     from lrbench.training import StopFlag
 
     show: Display = JsonEvents(console) if as_json else sweep_table.display(console)
-    with show as watch, StopFlag.ending(options.leave):
+    with show as watch, StopFlag.ending(leave):
         yield watch
 
 
-def _checked(configs: list[Path] | None, epsilon: float) -> list[Path]:
+def _checked(configs: list[Path] | None, epsilon: float, shows_nothing: bool) -> list[Path]:
+    """Check what needs no config; `shows_nothing` if runs are to be shown that are not trained. Raises UsageError."""
+    if shows_nothing:
+        raise UsageError("--serve shows runs while they train, and --dry-run trains none; leave one of them out")
     if not math.isfinite(epsilon):
         raise UsageError(f"--epsilon must be a finite number (got {epsilon:g})")
     if not configs:
         raise UsageError("give at least one CONFIG, or --status")
     return configs
+
+
+_WITH_STATUS = ("status", "runs", "name", "as_json", "debug")
+
+
+def _check_alone(context: typer.Context) -> None:
+    """Raise UsageError if `--status` was given with what it would ignore."""
+    given = [one for one in context.command.params if one.name not in _WITH_STATUS and _was_given(context, one.name)]
+    if given:
+        names = ", ".join("CONFIG" if one.param_type_name == "argument" else max(one.opts, key=len) for one in given)
+        raise UsageError(f"--status takes only --runs, --name and --json; leave out {names}")
+
+
+def _was_given(context: typer.Context, name: str | None) -> bool:
+    source = context.get_parameter_source(name or "")
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _allowed(fail_fast: bool, most: int | None) -> int | None:
+    if fail_fast and most is not None:
+        raise UsageError(f"--fail-fast stops after 1 failure, --max-failures after {most}; give one of them")
+    return 1 if fail_fast else most
 
 
 def _zoom(asked: bool, width: float | None, max_runs: int | None) -> Zoom | None:
@@ -205,12 +231,20 @@ def _names(schedule: str | None) -> list[str] | None:
     return names
 
 
-def _show_status(console: Console, runs: Path, name: str | None, as_json: bool) -> None:
+def _show_status(console: Console, context: typer.Context, runs: Path, name: str | None, as_json: bool) -> None:
     from lrbench.cli import sweep_table
     from lrbench.cli.json_events import status_told
+    from lrbench.runs import nearest
     from lrbench.sweeps import SweepFolder, find_sweeps
 
-    folders = [SweepFolder.of(runs, name)] if name is not None else find_sweeps(runs)
+    _check_alone(context)
+    nearest(runs)
+    folders = find_sweeps(runs)
+    if name is not None:
+        asked = SweepFolder.of(runs, name)
+        if folders and not asked.path.exists():
+            raise UsageError(f"no sweep '{name}' in {runs / 'sweeps'}; {choices(name, [one.name for one in folders])}")
+        folders = [asked] if folders else []
     if not folders:
         raise UsageError(f"no sweep in {runs / 'sweeps'}")
     if as_json:
@@ -226,7 +260,7 @@ def _conclude(console: Console, watch: Display, done: Sweep, epsilon: float) -> 
     from lrbench.cli.json_events import sweep_told
     from lrbench.reports import save_summary, summary_words
 
-    with options.summarizing(done.outcomes):
+    with summarizing(done.outcomes):
         summary = done.summary(epsilon)
         said = summary_words(summary)
         watch.tell("summary", **sweep_told(done, summary, said))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from typing import Any
 
@@ -17,11 +19,24 @@ def inline(text: str) -> str:
     return escape(re.sub(r"[\t\n\r\u2028\u2029]", "\ufffd", text))
 
 
+def give_up(console: Console) -> None:
+    """Print no more on a console whose reader is gone or whose disk is full."""
+    console.quiet = True
+    with contextlib.suppress(OSError, ValueError):  # it is no file
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, console.file.fileno())  # for what is in buffers
+        os.close(nothing)
+
+
 class Terminal(Console):
     """A console without highlighting and emoji codes, whose text is `printable`: no name can steer the terminal."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, emoji=False, **options)
+
+    def on_broken_pipe(self) -> None:
+        """Raise BrokenPipeError, where rich would end the process with its error; see `give_up`."""
+        raise BrokenPipeError
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return the text to print; rich calls this for every `str`."""

@@ -174,12 +174,19 @@ def _translated(kind: type[RunConfig], error: ValidationError, places: Places, s
     inner = ("rules", "part", "bool", "Normalize")  # internal names; in a config they are mistakes
     path = tuple(p for i, p in enumerate(loc) if p not in inner or i == 0 or (unknown and i == len(loc) - 1))
     if unknown:
-        problem = f"unknown key '{path[-1]}'; {choices(path[-1], fields_at(kind, path[:-1]))}"
+        problem = f"unknown key '{path[-1]}'; {_in_block(kind, path)}{choices(path[-1], fields_at(kind, path[:-1]))}"
     elif first["type"] == "missing":
         problem = "is missing"
     else:
         problem = problem_of(error)
     return ConfigError(problem, key=".".join(path), where=place_of(places, path) or shown)
+
+
+def _in_block(kind: type[RunConfig], path: tuple[str, ...]) -> str:
+    """Say where the learning rate is set, which many look for at the top of a config."""
+    if path == ("lr",) and "optimizer" in kind.model_fields:
+        return "the learning rate is 'optimizer.lr'; "
+    return ""
 
 
 def fields_at(kind: type[RunConfig], path: tuple[str, ...]) -> list[str]:

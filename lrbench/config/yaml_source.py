@@ -82,7 +82,10 @@ def read(path: Path) -> tuple[dict[str, Any], Places]:
     try:
         raw = read_bytes(path, _MAX_BYTES)
     except FileNotFoundError:
-        raise ConfigError(f"no such file{near_configs(path)}", where=shown) from None
+        problem = "is a broken link" if path.is_symlink() else f"no such file{near_configs(path)}"
+        raise ConfigError(problem, where=shown) from None
+    except IsADirectoryError:
+        raise ConfigError("is a folder; name a config in it", where=shown) from None
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", where=shown) from None
     try:
@@ -178,13 +181,25 @@ def _translated(text: str, shown: str, kind: type[Loader], builder: type[_Builde
         where = f"{shown}:{mark.line + 1}" if mark else shown
         if isinstance(error, _TooManyError):
             raise ConfigError(f"has more than {_MAX_VALUES:,} values", where=where) from None
-        raise ConfigError(f"is not valid YAML: {error.problem or error.context}", where=where) from None
+        raise ConfigError(_in_words(error), where=where) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # an escape such as "\UFFFFFFFF"
         raise ConfigError(f"is not valid YAML: {error}", where=shown) from None
     except RecursionError:
         raise ConfigError("is nested too deeply", where=shown) from None
     finally:
         loader.dispose()
+
+
+def _in_words(error: yaml.MarkedYAMLError) -> str:
+    """Return what is wrong with a YAML text: the frequent mistakes in the words of who wrote it."""
+    problem = error.problem or error.context or ""
+    known = {
+        "found another document": "it has a second document after a line '---'; a config is one, so write two files",
+        "found character '\\t'": "it has a tab where YAML allows only spaces",
+        "'<stream end>'": "it ends in the middle of a value, such as a bracket that is not closed",
+        "found undefined alias": f"{problem[6:]}; &name defines what *name repeats",
+    }
+    return f"is not valid YAML: {next((said for part, said in known.items() if part in problem), problem)}"
 
 
 def _built(loader: Any, shown: str, kind: type[_Builder] | None = None) -> tuple[Any, Places]:

@@ -13,7 +13,8 @@ from lrbench.lr_finder.folder import FinderFolder
 from lrbench.lr_finder.ramped_training import RampedTraining
 from lrbench.lr_finder.result import Finding, conclude, load
 from lrbench.lr_finder.settings import Ramp
-from lrbench.training import RunOptions, do_runs, look_in, nearest, stopped
+from lrbench.runs import nearest
+from lrbench.training import RunOptions, do_runs, look_in, stopped
 from lrbench.types import FUNCTION, NOTHING, PATH, SWITCH, TEXT, TEXTS, WHOLE, Kind, arguments
 
 
@@ -65,7 +66,7 @@ def find_lr(
     options = options or RunOptions(again=again)
     given = config if isinstance(config, RunConfig) else load_config(config, overrides)
     experiment = own(given, "use lrbench.RangeTest in its training loop")
-    experiment = experiment if device is None else experiment.replace(device=device)
+    experiment = experiment if device is None else experiment.replace(asked_by=option("--device"), device=device)
     root = Path(runs).absolute()
     nearest(root)
     folder, kind = FinderFolder.of(root, experiment, settings), RampedTraining(settings)

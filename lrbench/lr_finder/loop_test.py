@@ -15,8 +15,9 @@ from lrbench.lr_finder.curves import Curve, Rise
 from lrbench.lr_finder.folder import FinderFolder
 from lrbench.lr_finder.result import Finding, conclude
 from lrbench.lr_finder.settings import LoopRamp
+from lrbench.runs import nearest
 from lrbench.schedules import Schedule, build_schedule
-from lrbench.training import nearest, not_finite
+from lrbench.training import not_finite
 from lrbench.types import AT_LEAST_1, TEXT, Part
 
 

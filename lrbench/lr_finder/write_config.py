@@ -14,7 +14,7 @@ from lrbench.config import Experiment, bundled_name, dump_yaml, load_config, loc
 from lrbench.errors import ConfigError, FolderError, RunError, UsageError, counted, option
 from lrbench.lr_finder.advice import Advice, Refusal
 from lrbench.lr_finder.result import Finding
-from lrbench.runs import write_file
+from lrbench.runs import check_output, write_file
 from lrbench.schedules import build_schedule
 
 MOST_BYTES = 1_000_000
@@ -27,8 +27,7 @@ def check_target(path: Path, config: Path) -> None:
     """Raise UsageError, before anything is trained, if `path` can't be written."""
     if path.suffix not in (".yaml", ".yml"):
         raise UsageError(f"{_path()} must be a YAML file, such as configs/found.yaml (got {path})")
-    if path.is_dir():
-        raise UsageError(f"{_path()} {path} is a folder; name a file")
+    check_output(path, _path())
     if not path.parent.is_dir():
         raise UsageError(f"{_path()} {path}: folder {path.parent} does not exist")
     if path.resolve() == located(config).resolve():
@@ -37,8 +36,6 @@ def check_target(path: Path, config: Path) -> None:
         raise UsageError(
             f"{_path()} {path} exists and was not written by find-lr, or was edited since; name another file"
         )
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{_path()} {path}: {path.parent} is not writable")
 
 
 def check_schedule(experiment: Experiment, path: Path, schedule: str | None) -> None:

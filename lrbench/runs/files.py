@@ -10,6 +10,7 @@ import errno
 import json
 import math
 import os
+import stat
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -81,6 +82,19 @@ def relative(path: Path) -> Path:
     return path
 
 
+def check_replaceable(path: Path) -> None:
+    """Raise OSError for a folder, and for a device or a pipe, of which the new file would take the place."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file")
+    streams = Path("/dev"), Path("/proc")  # where /dev/stdout is a link to whatever this process writes to
+    if not stat.S_ISREG(mode) or (path.is_symlink() and path.parent.resolve() in streams):
+        raise OSError(errno.EINVAL, "it is a device or a pipe; name a file")
+
+
 def write(path: Path, content: str | bytes, ready: Callable[[], None] = lambda: None) -> Path:
     """Write a file atomically, creating its folder if needed, and return its path. Raises FolderError.
 
@@ -88,6 +102,8 @@ def write(path: Path, content: str | bytes, ready: Callable[[], None] = lambda: 
     """
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        check_replaceable(path)
     with writing(path), replacing(path, ready) as file:
         file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
     return path

@@ -222,7 +222,7 @@ def _is_number(value: object) -> bool:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        return float(text if text.isascii() else "")
     except ValueError:
         raise ValueError(f"a learning rate must be a number greater than 0 (got {text!r:.40})") from None
 

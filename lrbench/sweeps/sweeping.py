@@ -12,6 +12,7 @@ from lrbench.config import CONFIGS, Config, RunConfig, as_axes, own, read_config
 from lrbench.errors import RunError, UsageError, counted, option
 from lrbench.events import Watch, message, silent
 from lrbench.lr_finder import Refusal, find_lr, known_finding
+from lrbench.runs import nearest
 from lrbench.sweeps.additions import add_again
 from lrbench.sweeps.asked import Sweep
 from lrbench.sweeps.axes import around
@@ -19,7 +20,7 @@ from lrbench.sweeps.execution import UNASKED, carry_out
 from lrbench.sweeps.grid import MOST, FindRates, Grid, all_cells
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder, series_of
 from lrbench.sweeps.zoom import ZOOM, Zoom
-from lrbench.training import Executor, Prune, RunOptions, look, nearest, tools_of
+from lrbench.training import Executor, Prune, RunOptions, look, tools_of
 from lrbench.types import FUNCTION, NOTHING, PATH, TEXT, TEXTS, TRACKS, WHOLE, Kind, Listed, arguments
 
 SCHEDULES = Listed("schedules", Kind("a schedule's name or block", lambda value: isinstance(value, str | Mapping)))

@@ -22,7 +22,7 @@ from lrbench.training.orchestrate import do as do_runs
 from lrbench.training.orchestrate import run, stopped
 from lrbench.training.orders import DROP, STOP, Orders
 from lrbench.training.orders import drop as drop_run
-from lrbench.training.outcome import Outcome, Outcomes, look, look_in, nearest, pending
+from lrbench.training.outcome import Outcome, Outcomes, look, look_in, pending
 from lrbench.training.pruning import RUNGS, Prune
 from lrbench.training.signals import StopFlag
 from lrbench.training.termination import Ended, not_finite

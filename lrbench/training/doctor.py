@@ -22,7 +22,7 @@ import psutil
 
 from lrbench._version import __version__
 from lrbench.components import build_model, data_root
-from lrbench.training.outcome import nearest
+from lrbench.runs import nearest
 from lrbench.types import Part
 
 EXTRAS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from lrbench.types import AT_LEAST_0, AT_LEAST_1, FUNCTION, NOTHING, SWITCH, TEX
 
 if TYPE_CHECKING:
     from lrbench.training.executors import Executor
+    from lrbench.training.executors.slurm_request import SlurmRequest
     from lrbench.training.outcome import Outcome
 
 EXECUTORS = ("local", "ray", "slurm")
@@ -83,15 +85,21 @@ class RunOptions:
         if self.stack not in STACK:
             raise UsageError(f"unknown {option('--stack')} {self.stack!r:.40}; {choices(self.stack, STACK)}")
         if self.executor != "ray" and (self.address is not None or self.runs_per_gpu != 1):
-            raise UsageError(f"{option('--address')} and {option('--runs-per-gpu')} need {option('--executor')} ray")
+            given = option("--runs-per-gpu") if self.address is None else option("--address")
+            raise UsageError(f"{given} needs {option('--executor')} ray")
         if self.executor != "slurm" and self.slurm is not None:
             raise UsageError(f"{option('--slurm')} needs {option('--executor')} slurm")
         if self.executor == "slurm":
-            from lrbench.training.executors.slurm_request import SlurmRequest  # whose package imports this file
-
-            SlurmRequest.parse(self.slurm or "")  # also if no run is pending
+            assert self.slurm_request  # so that mistakes in it are found also if no run is pending
         if self.prune is not None and not isinstance(self.prune, Prune):
             raise UsageError(f"prune must be a Prune (got {self.prune!r:.40})")
+
+    @functools.cached_property
+    def slurm_request(self) -> SlurmRequest:
+        """What `slurm` asks for. Raises UsageError."""
+        from lrbench.training.executors.slurm_request import SlurmRequest  # whose package imports this file
+
+        return SlurmRequest.parse(self.slurm or "")
 
     def family_of(self, config: RunConfig, kind: Kind) -> str | None:
         """Return what a run has in common with those that it may be stacked with; None if it is trained alone."""

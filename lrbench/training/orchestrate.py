@@ -1,21 +1,18 @@
-"""The orchestrator: look up finished runs, check pending ones and execute them, for every kind of work."""
+"""The orchestrator: look up finished runs, check pending ones and have them executed, for every kind of work."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lrbench.config import CONFIGS, Experiment, RunConfig, branched, identity, load_config, own
+from lrbench.config import CONFIGS, RunConfig, branched, identity, load_config, own
 from lrbench.errors import (
     FolderError,
     Interrupted,
-    LockedError,
-    Paused,
     Terminated,
     UsageError,
     at_command_line,
@@ -23,19 +20,16 @@ from lrbench.errors import (
     option,
 )
 from lrbench.events import Event, Watch, message, silent
-from lrbench.runs import RunFolder, RunResult, Status
-from lrbench.training.branching import arrange, saving, tidy, waves
-from lrbench.training.executors import Executor, WorkerProcesses, create
+from lrbench.runs import RunFolder, nearest
+from lrbench.training.branching import arrange, saving, tidy
+from lrbench.training.execution import execute
+from lrbench.training.executors import WorkerProcesses, check_one, create
 from lrbench.training.executors.guard import Guard
 from lrbench.training.options import RunOptions
-from lrbench.training.outcome import Outcome, Outcomes, look, make, nearest, pending
+from lrbench.training.outcome import Outcome, Outcomes, look, make, pending
 from lrbench.training.preflight import check, end_unfit, prepare
-from lrbench.training.run_one import WorkItem
-from lrbench.training.signals import StopFlag
 from lrbench.training.tracking import tracked
 from lrbench.types import FUNCTION, NOTHING, PATH, SWITCH, TEXT, TEXTS, TRACKS, WHOLE, arguments
-
-POLL_SECONDS = 1.0
 
 
 @arguments(
@@ -92,7 +86,7 @@ def run(
     bases = [config if isinstance(config, RunConfig) else load_config(config, keys) for config in configs]
     if device is not None:
         why = f"it chooses its own device, so {option('--device')} has no effect"
-        bases = [own(base, why).replace(device=device) for base in bases]
+        bases = [own(base, why).replace(asked_by=option("--device"), device=device) for base in bases]
     if track is not None:
         bases = [base.replace(asked_by=option("--track"), track=track) for base in bases]
     outcomes = Outcomes()
@@ -154,7 +148,7 @@ def _do(
     first = create(options, root, [outcome.experiment for outcome in todo], crashed)  # its workers start meanwhile
     pool = first if isinstance(first, WorkerProcesses) else None
     with Guard(watch, 1 if pool is None else pool.jobs, workers=pool is not None) as guard:
-        check(todo, root, watch, lambda one: _check_one(one, guard, first))
+        check(todo, root, watch, lambda one: check_one(one, guard, first))
         if pool is None:
             guard.close()
         make(root)
@@ -163,19 +157,9 @@ def _do(
         end_unfit(todo, watch)
         if pool is not None:
             pool.first = guard.release()
-        _execute(todo, first, root, options, watch)
+        execute(todo, first, root, options, watch)
     if (said := saving(outcomes)) is not None:
         watch(message(said))
-
-
-def _check_one(experiment: Experiment, guard: Guard, executor: Executor) -> Sequence[str]:
-    """Check a config of the training loop, and keep what is built where the run will be trained."""
-    keep = executor.in_process
-    if guard.keeps_from(experiment):  # memory of other runs would count for one with limits
-        keep = isinstance(executor, WorkerProcesses) and executor.jobs == 1 and not experiment.limits.any
-    check_one, during = "lrbench.training.in_loop:check_one", "in the check before training"
-    found: Sequence[str] = guard.call(check_one, experiment, experiment, keep, during=during)
-    return found
 
 
 def _crashed(todo: Sequence[Outcome], watch: Watch) -> bool:
@@ -214,102 +198,3 @@ def stopped(outcomes: Sequence[Outcome]) -> Interrupted | None:
         return None
     kind = Terminated if any(outcome.signal == signal.SIGTERM for outcome in left) else Interrupted
     return kind(f"stopped with {len(left)} of {counted(len(outcomes), 'run')} left; the same command resumes")
-
-
-def _execute(todo: Sequence[Outcome], first: Executor, root: Path, options: RunOptions, watch: Watch) -> None:
-    """Execute the pending runs, trunks before their branches."""
-    stop, left = StopFlag(), pending(todo)
-    experiments = [outcome.experiment for outcome in left]
-
-    def on_failure() -> None:
-        count = sum(outcome.status is Status.FAILED for outcome in todo)
-        if options.max_failures is not None and count >= options.max_failures:
-            watch(message(f"stopping after {counted(options.max_failures, 'failure')}"))
-            stop.set()
-
-    if any(outcome.status is Status.FAILED for outcome in todo):  # in the check
-        on_failure()
-    with stop.on_signals():
-        for number, wave in enumerate(waves(left)):
-            executor = first
-            if number:  # of the same kind and size for every wave
-                executor = create(options, root, experiments, lambda: not first.in_process)
-            _execute_at_once(wave, executor, stop, on_failure, root, options, watch)
-
-
-def _execute_at_once(
-    todo: Sequence[Outcome],
-    executor: Executor,
-    stop: StopFlag,
-    on_failure: Callable[[], None],
-    root: Path,
-    options: RunOptions,
-    watch: Watch,
-) -> None:
-    """Execute runs in any order; those of another process come last, once it has finished them or died.
-
-    `on_failure` is called after each failed run.
-    """
-    by_path = {outcome.path: outcome for outcome in todo}
-    left, told = list(todo), set[Path]()
-    while left:
-        elsewhere = []
-        for path, result in executor.execute([_item(one, options) for one in left], watch, stop):
-            outcome = by_path[path]
-            _settle(outcome, result, stop)
-            if outcome.status is Status.FAILED and outcome.result is None:  # no `end` event was sent yet
-                failed = RunResult(Status.FAILED, outcome.message.removeprefix(f"{path.name}: "))
-                watch(Event(path.name, "end", values={"result": failed, "folder": path}))
-            if outcome.status is Status.RUNNING and options.wait:
-                elsewhere.append(outcome)
-            elif outcome.status is Status.FAILED:
-                on_failure()
-        for outcome in elsewhere:
-            if outcome.path not in told:
-                told.add(outcome.path)
-                whose = RunFolder(outcome.path).owner or "another process"
-                watch(message(f"waiting for {outcome.path.name}, which is running in {whose}"))
-        left = _awaited(elsewhere, lambda: stop() or options.orders.stop)
-        prepare(left, again=False)  # a killed process may have left a folder without its config
-        left = [outcome for outcome in left if outcome.status is Status.RUNNING]
-        if left:
-            executor = create(options, root, [outcome.experiment for outcome in left])
-    for outcome in todo:
-        if outcome.status is Status.RUNNING and (stop() or options.orders.stop):
-            outcome.status, outcome.signal = Status.INTERRUPTED, stop.signal
-
-
-def _item(outcome: Outcome, options: RunOptions) -> WorkItem:
-    family = options.family_of(outcome.experiment, outcome.kind)
-    return WorkItem(
-        outcome.path, outcome.experiment, outcome.kind, options.retries, options.orders, family, options.stack
-    )
-
-
-def _settle(outcome: Outcome, result: RunResult | Exception, stop: StopFlag) -> None:
-    """Update a run's outcome with its result."""
-    if isinstance(result, RunResult):
-        outcome.ended(result)
-        return
-    kinds = {Paused: Status.PAUSED, Interrupted: Status.INTERRUPTED, LockedError: Status.RUNNING}
-    outcome.failed(result)
-    outcome.status = next((status for kind, status in kinds.items() if isinstance(result, kind)), Status.FAILED)
-    outcome.signal = stop.signal if outcome.status is Status.INTERRUPTED else None
-
-
-def _awaited(outcomes: Sequence[Outcome], stop: Callable[[], bool]) -> list[Outcome]:
-    """Wait until another process has finished or abandoned one of the runs; return the runs still pending."""
-    while outcomes and not stop():
-        left = [outcome for outcome in outcomes if not _done_elsewhere(outcome)]
-        if len(left) < len(outcomes) or not all(RunFolder(o.path).busy for o in left):
-            return left
-        time.sleep(POLL_SECONDS)
-    return []
-
-
-def _done_elsewhere(outcome: Outcome) -> bool:
-    """Return whether another process has finished the run, and note its result."""
-    try:
-        return outcome.find()
-    except FolderError:  # executing the run will report it
-        return False

@@ -79,21 +79,6 @@ class Outcomes(list[Outcome], Displayed):
     """The outcomes of a call, in a list that shows itself in a notebook."""
 
 
-def nearest(root: Path) -> Path:
-    """Return `root` or its nearest existing parent. Raises UsageError if `root` can't be a folder."""
-    there = root
-    try:
-        while not there.exists() and there != there.parent:
-            if there.is_symlink():
-                raise UsageError(f"{option('--runs')} {root}: {there} is a broken link")
-            there = there.parent
-    except OSError as error:
-        raise UsageError(f"{option('--runs')} {str(root)[:200]}: {error.strerror}") from error
-    if not there.is_dir():
-        raise UsageError(f"{option('--runs')} {root}: {there} is a file, not a folder")
-    return there
-
-
 def make(root: Path) -> None:
     """Make the folder of the runs. Raises UsageError if no folder can be made there or in it."""
     try:

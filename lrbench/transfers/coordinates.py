@@ -12,7 +12,7 @@ from typing import Any
 
 from lrbench.components import GroupRules
 from lrbench.config import CONFIG, Experiment, RunConfig, load_config, own
-from lrbench.errors import ConfigError, UsageError, option
+from lrbench.errors import ConfigError, UsageError, UserCodeError, option
 from lrbench.events import Watch, message, silent
 from lrbench.training import Guard
 from lrbench.transfers.layer_sizes import CoordinateCheck, LayerSize
@@ -68,7 +68,7 @@ def coordinate_check(
     """
     given = config if isinstance(config, RunConfig) else load_config(config, overrides)
     experiment = own(given, "its layers can't be measured")
-    experiment = experiment if device is None else experiment.replace(device=device)
+    experiment = experiment if device is None else experiment.replace(asked_by=option("--device"), device=device)
     chosen, key = _checked(list(widths), steps, seeds), _width_key(experiment, key)
     numbers = range(experiment.seed, experiment.seed + seeds)
     rows = []
@@ -76,11 +76,26 @@ def coordinate_check(
         for width in chosen:
             for seed in numbers:
                 one = _at(experiment, key, width, steps, seed)
-                for step, sizes in enumerate(guard.call(_OUTPUTS, one, one, steps, during="in its first steps")):
+                for step, sizes in enumerate(_outputs(guard, one, steps, f"{key} = {width}")):
                     rows += [LayerSize(width, seed, step, layer, *found) for layer, found in sizes.items()]
             watch(message(f"{_name(experiment)}: measured {key} = {width}"))
     lr = experiment.scaled_optimizer().params.get("lr", experiment.lr)
     return CoordinateCheck(_name(experiment), key, float(lr or 0.0), chosen, list(numbers), steps, rows)
+
+
+def _outputs(guard: Guard, experiment: Experiment, steps: int, size: str) -> Sequence[Mapping[str, Any]]:
+    """Return the sizes of all outputs at each step. Raises RunError, of which user code is told with its config."""
+    try:
+        found: Sequence[Mapping[str, Any]] = guard.call(
+            _OUTPUTS, experiment, experiment, steps, during="in its first steps"
+        )
+    except UserCodeError as error:
+        told = UserCodeError(f"{experiment.name} with {size}: {error}")
+        told.trace = error.trace
+        raise told from error
+    except ConfigError as error:  # such as a model that is too wide for the memory
+        raise error.at(f"{experiment.name} with {size}") from None
+    return found
 
 
 def both(experiment: Experiment, widths: Sequence[int]) -> list[Experiment]:

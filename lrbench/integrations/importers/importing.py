@@ -19,8 +19,19 @@ from lrbench.integrations.importers import OWN, TOOLS, Foreign, Tool, found_unde
 from lrbench.integrations.importers.asked import asked_for
 from lrbench.integrations.importers.own import table_of
 from lrbench.integrations.importers.rules import Rules
-from lrbench.runs import Meaning, Recorded, RunFolder, Status, conclude, finite, guessed, now, relative, writing
-from lrbench.training import nearest
+from lrbench.runs import (
+    Meaning,
+    Recorded,
+    RunFolder,
+    Status,
+    conclude,
+    finite,
+    guessed,
+    nearest,
+    now,
+    relative,
+    writing,
+)
 
 
 @dataclass

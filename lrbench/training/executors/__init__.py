@@ -16,6 +16,7 @@ from lrbench.errors import UsageError, at_command_line, option
 from lrbench.events import Watch
 from lrbench.runs import own_modules
 from lrbench.training.commands import gpus
+from lrbench.training.executors.guard import Guard
 from lrbench.training.executors.pool import WorkerProcesses
 from lrbench.training.executors.serial import ThisProcess
 from lrbench.training.executors.threads import Threads
@@ -75,6 +76,20 @@ def create(
         return ThisProcess()
     _refuse_objects(experiments)
     return WorkerProcesses(max(min(jobs, count), 1))
+
+
+def check_one(experiment: Experiment, guard: Guard, executor: Executor) -> Sequence[str]:
+    """Check a config of the training loop, keep what is built where it will be trained, and return likely mistakes.
+
+    Raises ConfigError, DataError, UserCodeError.
+    """
+    if guard.keeps_from(experiment):
+        keep = isinstance(executor, WorkerProcesses) and executor.keeps(experiment)
+    else:
+        keep = executor.in_process
+    checked, during = "lrbench.training.in_loop:check_one", "in the check before training"
+    found: Sequence[str] = guard.call(checked, experiment, experiment, keep, during=during)
+    return found
 
 
 def _refuse_objects(experiments: Sequence[RunConfig]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import wait
 
+from lrbench.config import Experiment
 from lrbench.errors import Interrupted, counted
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunResult, Status
@@ -37,6 +38,13 @@ class WorkerProcesses:
         self.jobs = jobs
         self.first: Worker | None = None
         start_server()
+
+    def keeps(self, experiment: Experiment) -> bool:
+        """Return whether what a check builds in the first worker is kept there for the run.
+
+        Memory of other runs would count for one with limits.
+        """
+        return self.jobs == 1 and not experiment.limits.any
 
     def execute(self, items: Sequence[WorkItem], watch: Watch, stop: StopFlag) -> Iterator[Done]:
         """See `lrbench.training.executors.Executor`."""

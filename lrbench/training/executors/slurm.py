@@ -21,7 +21,6 @@ from lrbench.runs import JOBS, Job, RunFolder, RunResult, check_links, last_line
 from lrbench.training.executors import slurm_states
 from lrbench.training.executors.cluster_task import LostError, Progress, Setting, patience, result_in
 from lrbench.training.executors.slurm_queue import note_of, queue_of
-from lrbench.training.executors.slurm_request import SlurmRequest
 from lrbench.training.executors.slurm_states import State
 from lrbench.training.options import RunOptions
 from lrbench.training.run_one import Done, WorkItem
@@ -45,7 +44,7 @@ class SlurmJobs:
     in_process = False
 
     def __init__(self, options: RunOptions, root: Path) -> None:
-        self.request, self.folder = SlurmRequest.parse(options.slurm or ""), root.resolve() / JOBS
+        self.request, self.folder = options.slurm_request, root.resolve() / JOBS
         if self.folder.is_file():
             raise UsageError(f"{self.folder} is a file; move it away, since the jobs and their logs are kept there")
         check_links(self.folder, root)
