@@ -224,7 +224,7 @@ def test_a_name_of_several_groups_is_asked_about(cli: Cli, make_run: MakeRun) ->
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["hlf", "base"], "hlf: no run has this name; known: base, half, once, same, twice, wild"),
+        (["hlf", "base"], "hlf: no run has this name; did you mean 'half'? Known: base, half, once, same, twice, wild"),
         (
             ["optimizer.rate=0.1", "base"],
             "no run's config has the key 'optimizer.rate'; did you mean optimizer.name, optimizer.lr",
@@ -250,7 +250,7 @@ def test_a_name_of_several_groups_is_asked_about(cli: Cli, make_run: MakeRun) ->
         (["half", "base", "--filter", "lr=>3"], "--filter lr=>3: must be key=value"),
         (["half", "base", "--filter", "lr>high"], "--filter lr>high: > needs a number after it (got 'high')"),
         (["half", "base", "--filter", "base|"], "--filter base|: has nothing on one side of |; write a name"),
-        (["half", "base", "--filter", " "], "--filter: is empty; write a name"),
+        (["half", "base", "--filter", " "], "--filter is empty: --filter TEXT"),
         (["half", "base", "--filter", "lr==7"], "--filter lr==7: no run matches; 'lr' is 0.1, 0.2"),
         (["half", "base", "--filter", "nothing*"], "--filter nothing*: no run has this name"),
         (["half", "base", "--jsn"], "no such option: --jsn; did you mean '--json'? See lrbench compare --help"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import faulthandler
 import io
 import os
@@ -30,7 +31,7 @@ from lrbench.cli.help import Command, epilog
 from lrbench.cli.import_ import import_
 from lrbench.cli.init import init
 from lrbench.cli.list import list_
-from lrbench.cli.mistakes import told
+from lrbench.cli.mistakes import on_one_line, told
 from lrbench.cli.options import AT_ONCE, completed, modern
 from lrbench.cli.preview import preview
 from lrbench.cli.report import report
@@ -41,10 +42,14 @@ from lrbench.cli.sweep import sweep
 from lrbench.cli.terminal import Terminal
 from lrbench.cli.transfer import transfer
 from lrbench.cli.watch import watch
-from lrbench.errors import Interrupted, LrbenchError, command_line
+from lrbench.errors import Interrupted, LrbenchError, command_line, shortened
 
 EXIT_SECONDS = 30.0
 """How long the process may take to end after a command."""
+OF_THE_SYSTEM = (
+    errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE, errno.ENOSPC, errno.EROFS,
+)  # fmt: skip
+"""Errors of the system that no code of ours can cause or prevent."""
 
 app = typer.Typer(
     name="lrbench",
@@ -140,7 +145,7 @@ def _code(words: list[str]) -> int:
     except LrbenchError as error:
         if "--debug" in words:
             raise
-        return complain(str(error), error.exit_code, warn=isinstance(error, Interrupted))
+        return complain(on_one_line(str(error), words), error.exit_code, warn=isinstance(error, Interrupted))
     except typer.Exit as error:
         if error.exit_code == 130:  # typer turns Ctrl-C into this
             return complain(AT_ONCE, 130, warn=True)
@@ -157,9 +162,19 @@ def _code(words: list[str]) -> int:
             return int(getattr(error, "exit_code", 2))
         if "--debug" in words:
             raise
+        if isinstance(error, OSError) and error.errno in OF_THE_SYSTEM:
+            return complain(*_of_the_system(error, words))
         text = f"lrbench failed unexpectedly: {type(error).__name__}: {error}"
         return complain(f"{text}. Please report this bug with the output of --debug", 1)
     return code if isinstance(code, int) else 0
+
+
+def _of_the_system(error: OSError, words: Sequence[str]) -> tuple[str, int]:
+    """Return what the system did not do, and the exit code."""
+    if error.filename is None:
+        return f"cannot write the output: {error.strerror}", 1
+    said = on_one_line(f"{shortened(os.fsdecode(error.filename), 200)}: {error.strerror}", words)
+    return said, 2 if error.errno == errno.ENAMETOOLONG else 1
 
 
 def _complain_in_json(text: str, code: int, warn: bool = False) -> int:

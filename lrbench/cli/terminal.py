@@ -17,11 +17,17 @@ def inline(text: str) -> str:
     return escape(re.sub(r"[\t\n\r\u2028\u2029]", "\ufffd", text))
 
 
+WIDTH = 80
+"""The columns of a terminal that does not tell how many it has."""
+
+
 class Terminal(Console):
     """A console without highlighting and emoji codes, whose text is `printable`: no name can steer the terminal."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, emoji=False, **options)
+        if self.width < 1:  # COLUMNS=0, which would hide all text
+            self.width = WIDTH
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return the text to print; rich calls this for every `str`."""

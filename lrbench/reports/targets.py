@@ -88,7 +88,7 @@ def brief(target: Target, group: Group) -> str:
     found = told(target, group)
     if found is None:
         return ""
-    said = f"{found['reached']} of {found['seeds']} seeds reach it"
+    said = f"{found['reached']} of {counted(found['seeds'], 'seed')} {'reaches' if found['seeds'] == 1 else 'reach'} it"
     said += f" ({found['training']} still training)" if found["training"] else ""
     if not found["reached"]:
         return f"{said}."
@@ -118,11 +118,15 @@ def sentence(target: Target, groups: Sequence[Group]) -> str:
     places = f"{soonest:.4g} {axis}s" if axis == "epoch" else f"{soonest:,.0f} {axis}s"
     told = f"{first.short} reaches {target.words} first, after {places}{spent}"
     if each[first.label].missed:
-        told += f", in {_hits(each[first.label])} seeds"
+        told += f", in {_hits(each[first.label])}"
     if len(leaders) > 1:
         told = f"{_listed([shorts[label] for label in leaders])} reach {target.words} first, all after {places}"
     missed = {shorts[label]: times for label, times in each.items() if math.isinf(times.median)}
-    some = [f"{label} ({_hits(times)} seeds do)" for label, times in missed.items() if times.times]
+    some = [
+        f"{label} ({_hits(times)} {'does' if times.seeds == 1 else 'do'})"
+        for label, times in missed.items()
+        if times.times
+    ]
     none = [label for label, times in missed.items() if not times.times]
     parts = [f"{start} {_listed(names)}" for start, names in (("not in the median:", some), ("never:", none)) if names]
     return "; ".join([told, *parts]) + "."
@@ -152,7 +156,7 @@ def _profile(label: str, times: TimeToTarget, soonest: float) -> str:
     """`cosine: 4 of 5 seeds (95 % interval 28 … 99 %), median 12 epochs (10 … not known); within 1, 1.5, … times …`."""
     share = times.share
     sure = "" if share is None else f" (95 % interval {100 * share[1]:.0f} … {100 * share[2]:.0f} %)"
-    told = f"{label}: {_hits(times)} seeds{sure}"
+    told = f"{label}: {_hits(times)}{sure}"
     told += f", {times.open} still training" if times.open else ""
     if math.isinf(times.median):
         return f"{told}; not reached by half of the seeds."
@@ -168,7 +172,7 @@ UNITS: Mapping[Part, str] = {"epoch": "epochs", "step": "steps", "evaluation": "
 
 
 def _hits(times: TimeToTarget) -> str:
-    return f"{len(times.times)} of {times.seeds}"
+    return f"{len(times.times)} of {counted(times.seeds, 'seed')}"
 
 
 def _listed(names: Sequence[str]) -> str:
