@@ -309,7 +309,7 @@ def test_other_seeds_budgets_and_test_data_are_said(cli: Cli, make_run: MakeRun)
     _, out, _ = cli("compare", "a", "b", "--metric", "test_loss", "--json")
     found = codes(out)
     assert found.keys() == {"unfinished", "unpaired", "unequal_budgets", "test_data"}
-    assert found["unfinished"] == "1 of 6 runs of a are interrupted and do not count."
+    assert found["unfinished"] == "1 of 6 runs of a is interrupted and does not count."
     assert "2 epochs" in found["unequal_budgets"] and not told(out)["paired"]
     best = codes(cli("compare", "a", "b", "--metric", "best_val_loss", "--json")[1])
     assert "val_loss compares the ends of the runs" in best["best_of_run"]

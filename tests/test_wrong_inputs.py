@@ -72,6 +72,8 @@ def test_a_folder_beside_the_runs_is_told_where_they_are(make_run: MakeRun, tmp_
         (["report", "--out", "a", "--out", "b"], "--out is given twice, as a and as b"),
         (["report", "--runs=a", "--runs", "b"], "--runs is given twice, as a and as b"),
         (["serve", "--open", "--no-open"], "--open and --no-open contradict each other; give one"),
+        (["serve", "runs/pipe"], "runs/pipe is a file; name a folder of runs"),
+        (["serve", "--allow-host", "*"], "--allow-host must be a host's name"),
         (["report", "one", "--runs", "runs"], "--runs runs is not used, since the runs are named: one; leave out one"),
         (["export", "one", "out", "--to", "csv", "--runs", "runs"], "--runs runs is not used"),
         (["watch", ".", "--runs", "elsewhere"], "--runs elsewhere is not used, since folders are named: ."),
@@ -99,7 +101,7 @@ def test_a_folder_beside_the_runs_is_told_where_they_are(make_run: MakeRun, tmp_
     ids=str,
 )
 def test_what_would_be_right(cli: Cli, make_run: MakeRun, given: list[str], problem: str) -> None:
-    make_run([0.5])
+    os.mkfifo(make_run([0.5]).parent / "pipe")
     code, out, err = cli(*given)
     said = json.loads(out)["message"] if "--json" in given else err
     assert code == 2 and problem in said

@@ -95,7 +95,7 @@ def brief(target: Target, group: Group) -> str:
     after = (
         "not half of them"
         if found["median"] is None
-        else f"the median after {found['median']:,.6g} {UNITS[found['unit']]}"
+        else f"the median after {_time(found['median'], found['unit'], ',.6g')}"
     )
     stay = "" if found["to_stay"] is None else f", to stay there after {found['to_stay']:,.6g}"
     return f"{said}, {after}{stay}."
@@ -115,7 +115,7 @@ def sentence(target: Target, groups: Sequence[Group]) -> str:
     first = next(group for group in groups if group.label == leaders[0])
     seconds = median(target, first, "seconds")
     spent = f" ({duration(seconds)})" if math.isfinite(seconds) else ""
-    places = f"{soonest:.4g} {axis}s" if axis == "epoch" else f"{soonest:,.0f} {axis}s"
+    places = _time(soonest, axis, ".4g" if axis == "epoch" else ",.0f")
     told = f"{first.short} reaches {target.words} first, after {places}{spent}"
     if each[first.label].missed:
         told += f", in {_hits(each[first.label])}"
@@ -162,13 +162,19 @@ def _profile(label: str, times: TimeToTarget, soonest: float) -> str:
         return f"{told}; not reached by half of the seeds."
     low, high = times.interval
     ends = [f"{end:,.4g}" if math.isfinite(end) else "not known" for end in (low, high)]
-    told += f"; median {times.median:,.4g} {UNITS[times.part]} (95 % interval {ends[0]} … {ends[1]})"
+    told += f"; median {_time(times.median, times.part, ',.4g')} (95 % interval {ends[0]} … {ends[1]})"
     factors = ", ".join(f"{factor:g}" for factor in PROFILE)
     within = ", ".join(f"{100 * times.reached_by(factor * soonest):.0f}" for factor in PROFILE)
     return f"{told}; within {factors} times the fastest median: {within} %."
 
 
 UNITS: Mapping[Part, str] = {"epoch": "epochs", "step": "steps", "evaluation": "evaluations", "seconds": "seconds"}
+
+
+def _time(value: float, part: Part, form: str) -> str:
+    """`1 epoch`, `2.5 epochs`, `1,200 steps`."""
+    text = f"{value:{form}}"
+    return f"{text} {UNITS[part].removesuffix('s') if text == '1' else UNITS[part]}"
 
 
 def _hits(times: TimeToTarget) -> str:
