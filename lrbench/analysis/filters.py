@@ -164,8 +164,8 @@ def _why(records: Sequence[Record], text: str, before: str) -> str:
         names = sorted({record.name for record in records})
         if not names:
             return f"there are no runs{before} to choose from"
-        near = nearest(text, names)
-        return f"no run{before} has this name; {near}{'Known' if near else 'known'}: {_listed(names)}"
+        meant = nearest(text, names)
+        return f"no run{before} has this name; {meant}{'Known' if meant else 'known'}: {_listed(names)}"
     key = parts[0]
     values = {str(found) for record in records if (found := _found(record.plain, key)) is not _NOTHING}
     if not values:

@@ -151,8 +151,9 @@ def check_values(params: Sequence[Any], paths: Sequence[str], words: Sequence[st
         elif takes_configs and option not in {*of_paths, *FREE} and _is_config(given):
             problem = f"{option} takes the next word as its value, and that is the config {given}"
             raise UsageError(f"{problem}; write {written} {given}")
-        if not valued[option].multiple and once.setdefault(option, given) != given:
-            raise UsageError(f"{option} is given twice, as {once[option]} and as {given}; give it once")
+        param, text = valued[option], given or ""
+        if not param.multiple and once.setdefault(param.name, text) != text:
+            raise UsageError(f"{option} is given twice, as {once[param.name]} and as {text}; give it once")
 
 
 def _check_switch(word: str, options: Sequence[Any], once: dict[str, str]) -> None:

@@ -94,7 +94,7 @@ def cross_entropy(
     if weight is None:
         return loss
     weights = _balanced(labels, classes, ignored) if weight == "balanced" else torch.tensor(weight)
-    if len(weights) != (classes or len(weights)):
+    if classes and len(weights) != classes:
         raise ConfigError(
             f"needs one number for each of the {counted(classes, 'class')} (got {len(weights)})", key="loss.weight"
         )

@@ -101,7 +101,7 @@ def _check_same(source: RunFolder, experiment: Experiment, parts: Parts, step: i
         raise FolderError(f"{changed[0]} since it was trained")
     if known.sizes.steps_per_epoch != parts.steps_per_epoch or known.sizes.total_steps is None:
         raise FolderError(
-            f"its epochs have {counted(known.sizes.steps_per_epoch, 'step')}, those of this run {parts.steps_per_epoch}"
+            f"steps in its epochs: {known.sizes.steps_per_epoch}; in those of this run: {parts.steps_per_epoch}"
         )
     if _without_length(other) != _without_length(experiment):
         raise FolderError("its config differs in more than schedule and length")

@@ -190,6 +190,6 @@ def _numbers(run: Run, used: set[str]) -> list[str]:
         lines.append(f"steps_per_epoch = {per_epoch or batches}")
     if "total_steps" in used:
         epochs = run.experiment.epochs
-        note = f"  # {counted(epochs, 'epoch')} of {counted(per_epoch, 'step')}" if epochs else ""
+        note = f"  # {counted(epochs, 'epoch')} of {counted(per_epoch, 'step')}" if epochs and per_epoch else ""
         lines.append(f"total_steps = {f'{epochs} * steps_per_epoch' if total is None else f'{total}{note}'}")
     return lines
