@@ -224,7 +224,7 @@ def test_a_name_of_several_groups_is_asked_about(cli: Cli, make_run: MakeRun) ->
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["hlf", "base"], "hlf: no run has this name; known: base, half, once, same, twice, wild"),
+        (["hlf", "base"], "hlf: no run has this name; did you mean 'half'? Known: base, half, once, same, twice, wild"),
         (
             ["optimizer.rate=0.1", "base"],
             "no run's config has the key 'optimizer.rate'; did you mean optimizer.name, optimizer.lr",
@@ -250,7 +250,7 @@ def test_a_name_of_several_groups_is_asked_about(cli: Cli, make_run: MakeRun) ->
         (["half", "base", "--filter", "lr=>3"], "--filter lr=>3: must be key=value"),
         (["half", "base", "--filter", "lr>high"], "--filter lr>high: > needs a number after it (got 'high')"),
         (["half", "base", "--filter", "base|"], "--filter base|: has nothing on one side of |; write a name"),
-        (["half", "base", "--filter", " "], "--filter: is empty; write a name"),
+        (["half", "base", "--filter", " "], "--filter is empty: --filter TEXT"),
         (["half", "base", "--filter", "lr==7"], "--filter lr==7: no run matches; 'lr' is 0.1, 0.2"),
         (["half", "base", "--filter", "nothing*"], "--filter nothing*: no run has this name"),
         (["half", "base", "--jsn"], "no such option: --jsn; did you mean '--json'? See lrbench compare --help"),
@@ -309,7 +309,7 @@ def test_other_seeds_budgets_and_test_data_are_said(cli: Cli, make_run: MakeRun)
     _, out, _ = cli("compare", "a", "b", "--metric", "test_loss", "--json")
     found = codes(out)
     assert found.keys() == {"unfinished", "unpaired", "unequal_budgets", "test_data"}
-    assert found["unfinished"] == "1 of 6 runs of a are interrupted and do not count."
+    assert found["unfinished"] == "1 of 6 runs of a is interrupted and does not count."
     assert "2 epochs" in found["unequal_budgets"] and not told(out)["paired"]
     best = codes(cli("compare", "a", "b", "--metric", "best_val_loss", "--json")[1])
     assert "val_loss compares the ends of the runs" in best["best_of_run"]

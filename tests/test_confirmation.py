@@ -289,7 +289,7 @@ def test_wrong_numbers(cli: Cli, write_config: Write, value: str, code: int, pro
 
 def test_a_failed_grid_has_no_fresh_seeds(cli: Cli, write_config: Write, tmp_path: Path) -> None:
     code, out, _ = cli("sweep", write_config(loss=f"{__name__}:broken"), "--lr", "0.1", "--confirm", "2", "--jobs", "1")
-    assert code == 1 and "no fresh seeds yet: 1 of 1 runs have no result" in " ".join(out.split())
+    assert code == 1 and "no fresh seeds yet: 1 of 1 run has no result" in " ".join(out.split())
     assert not [cell for cell in SweepFolder(Path("runs/sweeps/tiny")).plan().cells if cell.confirms]
 
 

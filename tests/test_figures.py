@@ -506,7 +506,7 @@ def test_several_kinds_from_one_read(cli: Cli, grid: Path, tmp_path: Path) -> No
         (["rates", "--style", "nothing"], "--style nothing: there is no such file or style"),
         (["rates", "--out", "a.jpg"], "--out a.jpg: must end in .pdf, .svg, .png"),
         (["rates", "--out", "a.svg", "--format", "pdf"], "--format pdf asks for another format"),
-        (["rates", "--format", "tiff"], "--format tiff: must be one of pdf, svg, png"),
+        (["rates", "--format", "tiff"], "--format tiff: no such format; choices: pdf, png, svg"),
         (["rates,curves", "--out", "a.pdf"], "2 figures need a folder"),
         (["rates", "--dpi", "3"], "--dpi 3: must be between"),
         (["target"], "needs --target, such as val_accuracy=0.99"),

@@ -232,7 +232,7 @@ def test_only_f1(tmp_path: Path) -> None:
     assert "has the highest validation F1" in text
     assert "No run has a val loss, so runs are compared by val F1." in text
     assert "lrbench did not train these runs; their source is a command." in text
-    assert "lr 0.1 reaches val_f1 ≥ 0.7 first, after 1 epochs (0.0 s); never: lr 0.2." in text
+    assert "lr 0.1 reaches val_f1 ≥ 0.7 first, after 1 epoch (0.0 s); never: lr 0.2." in text
     page = made.page.read_text()
     assert ">Validation F1</h2>" in page and "val F1" in page.split("<thead", 1)[1]
     assert not re.search(r">\s*val loss\s*<", page), "no column of it"

@@ -261,7 +261,7 @@ def test_a_read_only_page_has_no_buttons(
     planned(tmp_path / "runs")
     page = opened(address_in(command("serve", "--no-open", "--port", 0, "--read-only", folder=tmp_path)))
     expect(page.locator("#connection")).to_have_text("Live, read-only")
-    expect(page.locator("#live .sweep")).to_contain_text("0 of 1 runs")
+    expect(page.locator("#live .sweep")).to_contain_text("0 of 1 run")
     assert page.locator("#live button").count() == 0
 
 

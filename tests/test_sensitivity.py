@@ -259,7 +259,7 @@ def test_of_accuracies_more_is_better(family: Callable[..., Family]) -> None:
     assert words(found, VAL_ACCURACY) == (
         "tiny: best at 0.1 (val accuracy 99.20 %, one seed), within 0.2 points of it from 0.01 to 0.1 (1.0 decades); "
         "1 of 4 runs diverged (at 1). The minimum between the learning rates tried is unknown, since "
-        "1 of 1 seeds diverged or failed at 1, next to the best, 0.1: try learning rates between."
+        "1 of 1 seed diverged or failed at 1, next to the best, 0.1: try learning rates between."
     )
     rough = family([0.66], [0.7], [0.675], measure=VAL_ACCURACY)
     assert "within 3 points of it from 0.01 to 0.1 (at least 1.0 decades)" in words(rough, VAL_ACCURACY)

@@ -203,7 +203,7 @@ def test_the_distribution_in_words(runs: Path) -> None:
         "within 1, 1.5, 2, 4 times the fastest median: 100, 100, 100, 100 %."
     )
     assert slow.endswith("within 1, 1.5, 2, 4 times the fastest median: 33, 67, 67, 67 %.")
-    assert none == "none: 0 of 1 seeds (95 % interval 0 … 98 %); not reached by half of the seeds."
+    assert none == "none: 0 of 1 seed (95 % interval 0 … 98 %); not reached by half of the seeds."
     assert note.startswith("Seeds that diverged, failed, stopped early or were pruned")
 
 
@@ -253,4 +253,4 @@ def test_the_command(cli: Cli, runs: Path) -> None:
     pages = (Path(__file__).parent.parent / "docs" / "automation.md").read_text()
     assert all(f"`{key}`" in pages for key in found["a"]["time"])
     code, out, _ = cli("compare", "none", "--runs", runs, "--target", "val_loss=0.5")
-    assert "0 of 1 seeds reach it." in " ".join(out.split())
+    assert "0 of 1 seed reaches it." in " ".join(out.split())

@@ -9,6 +9,7 @@ from typing import Any
 
 from lrbench.analysis.groups import Group
 from lrbench.analysis.records import Record
+from lrbench.errors import counted
 from lrbench.runs import Environment
 
 
@@ -49,13 +50,18 @@ def _length(record: Record, unit: str) -> float:
     return math.nan if known is None else float(known)
 
 
+def _steps(plain: dict[str, Any]) -> str:
+    steps = plain.get("steps")
+    return counted(steps, "step") if isinstance(steps, int) else f"{steps} steps"
+
+
 def _budget(plain: dict[str, Any], environment: Environment) -> str:
     if isinstance(plain.get("epochs"), int):
-        said = f"{plain['epochs']} epochs"
+        said = counted(plain["epochs"], "epoch")
     else:
-        said = f"{plain.get('steps')} steps of {(plain.get('batch_size') or 0) * (plain.get('accumulate') or 1)}"
+        said = f"{_steps(plain)} of {(plain.get('batch_size') or 0) * (plain.get('accumulate') or 1)}"
     examples = environment.sizes.train_examples
-    said += "" if examples is None else f" of {examples:,} examples"
+    said += "" if examples is None else f" of {counted(examples, 'example')}"
     for key, words in (("continue", "after those of"), ("init_from", "from the weights of")):
         earlier = plain.get(key)
         if isinstance(earlier, dict) and isinstance(earlier.get("run"), str):

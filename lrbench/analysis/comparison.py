@@ -16,7 +16,7 @@ from lrbench.analysis.moderation import Prior, effective_comparisons, range_ps
 from lrbench.analysis.selectors import called
 from lrbench.analysis.statistics import ALPHA, PERCENT_MARGIN, Difference, Failures
 from lrbench.components import Measure
-from lrbench.errors import UsageError, option
+from lrbench.errors import UsageError, nearest, option
 
 MANY = 60
 """More groups than these are compared with the reference alone, not all with all, which takes time by the square."""
@@ -177,8 +177,10 @@ def _named(groups: Sequence[Group], name: str) -> Group:
         return found[0]
     labels = [group.label for group in (found or groups)]
     shown = ", ".join(labels[:12]) + (", …" if len(labels) > 12 else "")
-    what = "several groups have this name" if found else "no such group of runs"
-    raise UsageError(f"{option('--baseline')} {name}: {what}; choose one of: {shown}")
+    near = "" if found else nearest(name, [word for one in groups for word in (one.label, one.short, one.first.name)])
+    none = f"no such group of runs; {near}{'Choose' if near else 'choose'}"
+    what = f"{'several groups have this name; choose' if found else none} one of"
+    raise UsageError(f"{option('--baseline')} {name}: {what}: {shown}")
 
 
 def judged_rows(

@@ -7,6 +7,7 @@ from lrbench.analysis.labels import rate_text
 from lrbench.analysis.optimum import optimum
 from lrbench.analysis.sensitivity import Family, Good
 from lrbench.components import Measure
+from lrbench.errors import counted
 from lrbench.runs import Status
 
 
@@ -81,5 +82,5 @@ def _lost(family: Family, measure: Measure) -> str:
         if rates:
             range_text = f"{len(rates)} learning rates from {rates[0]} to {rates[-1]}"
             listed = ", ".join(rates) if len(rates) < 4 else range_text
-            told.append(f"; {sum(found)} of {total} runs {kind} (at {listed})")
+            told.append(f"; {sum(found)} of {counted(total, 'run')} {kind} (at {listed})")
     return "".join(told)

@@ -16,7 +16,7 @@ import yaml
 from lrbench.analysis.labels import value_text
 from lrbench.analysis.records import Record
 from lrbench.config import flat, short_axes
-from lrbench.errors import ConfigError, UsageError, option
+from lrbench.errors import ConfigError, UsageError, nearest, option
 
 
 def kept(
@@ -162,7 +162,10 @@ def _why(records: Sequence[Record], text: str, before: str) -> str:
     parts = _split(text)
     if parts is None:
         names = sorted({record.name for record in records})
-        return f"no run{before} has this name; known: {_listed(names)}"
+        if not names:
+            return f"there are no runs{before} to choose from"
+        meant = nearest(text, names)
+        return f"no run{before} has this name; {meant}{'Known' if meant else 'known'}: {_listed(names)}"
     key = parts[0]
     values = {str(found) for record in records if (found := _found(record.plain, key)) is not _NOTHING}
     if not values:

@@ -24,6 +24,7 @@ from lrbench.analysis.spread import Spread
 from lrbench.analysis.statistics import Values
 from lrbench.analysis.verdicts import Beside, Verdict, revised
 from lrbench.components import Measure
+from lrbench.errors import counted
 from lrbench.runs import Status, listed, tally
 
 
@@ -278,7 +279,7 @@ def _status(record: Record) -> str:
     if status is Status.DIVERGED and result is not None:
         return "diverged" if result.steps is None else f"diverged at update {result.steps}"
     if status is Status.STOPPED_EARLY and result is not None and result.epochs is not None:
-        return f"stopped early after {result.epochs} epochs"
+        return f"stopped early after {counted(result.epochs, 'epoch')}"
     if status in (Status.INTERRUPTED, Status.RUNNING):
         return f"{status.words}, {_done(record)}"
     return status.words

@@ -54,7 +54,13 @@ def _measures_of(records: Sequence[Record]) -> dict[str, Measure]:
 
 def measure_named(records: Iterable[Record], name: str) -> Measure:
     """Return the measure of that name. Raises UsageError if no run has it."""
+    records = list(records)
     known = measures_of(records)
+    if name in known and name != DEFAULT_METRIC:
+        complete = [record for record in records if record.status.complete]
+        if complete and not any(record.measured(name) or record.lacks(name) for record in complete):
+            having = [one for one in known if any(record.measured(one) for record in complete)]
+            raise UsageError(f"{option('--metric')} {name}: no run has a value of it; known: {', '.join(having)}")
     if name not in known:
         near = nearest(name, known)
         listed = f"{near}{'Known' if near else 'known'}: {', '.join(known)}"

@@ -18,6 +18,7 @@ from lrbench.analysis.estimates import CONFIDENCE, exp
 from lrbench.analysis.labels import rate_text
 from lrbench.analysis.sensitivity import Family, Point, costs_of, good_margin, lowest
 from lrbench.components import Measure
+from lrbench.errors import counted
 
 PRIOR_SEEDS = 4.0  # weight of the noise of all learning rates in that of one, in seeds
 LEAST_NOISE = 1e-6  # variance of a centre: bit-identical seeds
@@ -111,7 +112,10 @@ def _refused(points: Sequence[Point], costs: Sequence[float], at: int, measure: 
     """Say why no curve can tell the minimum, if so."""
     ended = [i for i, point in enumerate(points) if point.values(measure) or point.lost(measure)]
     if len(ended) < 3:
-        return NoOptimum("few rates", f"{len(ended)} learning rates are too few: it needs at least 3")
+        return NoOptimum(
+            "few rates",
+            f"{counted(len(ended), 'learning rate')} {'is' if len(ended) == 1 else 'are'} too few: it needs at least 3",
+        )
     best = rate_text(points[at].lr)
     if at == ended[0]:
         return NoOptimum("lowest", f"the best, {best}, is the lowest learning rate tried: try lower ones")
@@ -122,7 +126,7 @@ def _refused(points: Sequence[Point], costs: Sequence[float], at: int, measure: 
         if lost := points[i].lost(measure):
             where = "the best learning rate" if i == at else f"next to the best, {best}"
             total = lost + len(points[i].values(measure))
-            told = f"{lost} of {total} seeds diverged or failed at {rate_text(points[i].lr)}, {where}"
+            told = f"{lost} of {counted(total, 'seed')} diverged or failed at {rate_text(points[i].lr)}, {where}"
             return NoOptimum("diverged", f"{told}: try learning rates between")
     least = min(len(points[i].values(measure)) for i in beside)
     if least < 2:

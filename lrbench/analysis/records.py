@@ -23,6 +23,7 @@ from lrbench.runs import (
     RunResult,
     Status,
     metrics_in,
+    of_range_test,
     read_thinned,
     state_words,
 )
@@ -291,7 +292,9 @@ def _inconsistent(
         found.append(f"{folder.name}: its result.json belongs to another run")
     values = result.final or (experiment is not None and experiment.foreign and result.test)
     if result.status.complete and not values:
-        found.append(f"{folder.name}: its result.json is damaged: a finished run has final values")
+        what = "it belongs to a range test, which `lrbench report` shows, and is no run to compare"
+        damaged = f"{folder.name}: its result.json is damaged: a finished run has final values"
+        found.append(f"{folder.name}: {what}" if of_range_test(folder.path) else damaged)
     told, unit = (result.epochs, "epochs") if result.format == 1 else (result.evaluations, "evaluations")
     if told is not None and epochs is not None and len(epochs) != told:
         found.append(f"{folder.epochs.path} has {len(epochs)} usable rows for {told} {unit}")

@@ -32,7 +32,7 @@ class Target:
         name, sign, value = (part.strip() for part in text.partition("="))
         known = {key: one for key, one in measures_of(records).items() if one.per_epoch}
         try:
-            number = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
+            number = float(value.removesuffix("%").encode("ascii")) / (100 if value.endswith("%") else 1)
         except ValueError:
             number = math.nan
         if not sign or name not in known or not math.isfinite(number):

@@ -33,7 +33,7 @@ from lrbench.cli.import_ import import_
 from lrbench.cli.init import init
 from lrbench.cli.interrupts import AT_ONCE
 from lrbench.cli.list import list_
-from lrbench.cli.mistakes import told
+from lrbench.cli.mistakes import on_one_line, told
 from lrbench.cli.options import completed, modern
 from lrbench.cli.preview import preview
 from lrbench.cli.report import report
@@ -44,10 +44,14 @@ from lrbench.cli.sweep import sweep
 from lrbench.cli.terminal import Terminal, give_up
 from lrbench.cli.transfer import transfer
 from lrbench.cli.watch import watch
-from lrbench.errors import Interrupted, LrbenchError, command_line
+from lrbench.errors import Interrupted, LrbenchError, command_line, shortened
 
 EXIT_SECONDS = 30.0
 """How long the process may take to end after a command."""
+OF_THE_SYSTEM = (
+    errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE, errno.ENOSPC, errno.EROFS,
+)  # fmt: skip
+"""Errors of the system that no code of ours can cause or prevent."""
 
 app = typer.Typer(
     name="lrbench",
@@ -143,7 +147,7 @@ def _code(words: list[str]) -> int:
     except LrbenchError as error:
         if "--debug" in words:
             raise
-        return complain(str(error), error.exit_code, warn=isinstance(error, Interrupted))
+        return complain(on_one_line(str(error), words), error.exit_code, warn=isinstance(error, Interrupted))
     except (KeyboardInterrupt, typer.Abort, typer.Exit):
         return complain(AT_ONCE, 130, warn=True)
     except BrokenPipeError:
@@ -152,10 +156,13 @@ def _code(words: list[str]) -> int:
     except OSError as error:
         if "--debug" in words:
             raise
-        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+        if error.errno not in OF_THE_SYSTEM:
+            return complain(_unexpected(error), 1)
+        if error.filename is None:
             give_up(Console())
             return _complain(f"cannot write the output: {error.strerror}", 1)  # JSON would be the output
-        return complain(_unexpected(error), 1)
+        said = on_one_line(f"{shortened(os.fsdecode(error.filename), 200)}: {error.strerror}", words)
+        return complain(said, 2 if error.errno == errno.ENAMETOOLONG else 1)
     except Exception as error:
         if (said := told(error, words)) is not None:
             return complain(said, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,7 +31,7 @@ def parse_rows(text: str | None, default: int | None = MOST_ROWS) -> int | None:
         return default
     if text.strip().casefold() == "all":
         return None
-    if not text.strip().isdecimal() or int(text) < 1:
+    if not re.fullmatch("[0-9]+", text.strip()) or int(text) < 1:
         raise UsageError(f"--rows must be a number, at least 1, or all (got {text!r:.60})")
     return int(text)
 

@@ -9,7 +9,7 @@ import typer
 
 from lrbench.cli.options import Debug, Runs, RunsGiven, option
 from lrbench.cli.terminal import Terminal, inline
-from lrbench.errors import counted
+from lrbench.errors import UsageError, counted
 
 
 def export(
@@ -40,6 +40,8 @@ def export(
 
     console = Terminal()
     given = overriding(options or ())
+    if "name" in given:
+        raise UsageError(f"--set name={given['name']}: --to {to} names the tool; leave out one")
     done = carry_out(runs_given or [runs], to={"name": to, **given}, into=into, filters=filters or ())
     for name, why in done.left_out.items():
         console.print(f"[yellow]left out:[/] {inline(name)}: {inline(why)}", soft_wrap=True)
@@ -48,3 +50,5 @@ def export(
     console.print(inline(f"{done.tool.title} in {done.into}: {', '.join(said) or 'nothing to export'}"))
     if done.hint:
         console.print(inline(done.hint), style="dim", soft_wrap=True)
+    if done.unreadable and not any(counts.values()):
+        raise typer.Exit(1)

@@ -7,6 +7,7 @@ from typing import Any
 from typer.core import TyperCommand
 
 from lrbench.cli.mistakes import check_values
+from lrbench.errors import UsageError
 
 PANELS = {
     "What to train": "lr seeds schedule set widths key both steps",
@@ -24,6 +25,8 @@ PANELS = {
 SHORT = 11  # options
 PATHS = ("DIR", "FILE")
 """How the values of options that take a path are written."""
+WRITE_INTO_RUNS = ("transfer",)
+"""Commands that write into the --runs folder, also if runs are named."""
 _PANEL_OF = {f"--{name}": panel for panel, names in PANELS.items() for name in names.split()}
 _WRITTEN = {
     "<bool>": "",
@@ -86,7 +89,14 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the words of a command. Raises UsageError: see `check_values`."""
         check_values(self.get_params(ctx), PATHS, args)
-        return super().parse_args(ctx, args)
+        left = super().parse_args(ctx, args)
+        given = ctx.params.get("runs_given")
+        typed = getattr(ctx.get_parameter_source("runs"), "name", "") == "COMMANDLINE"
+        if given and typed and ctx.info_name not in WRITE_INTO_RUNS:
+            raise UsageError(
+                f"--runs {ctx.params['runs']} is not used, since the runs are named: {given[0]}; leave out one"
+            )
+        return left
 
 
 def _nothing(ctx: Any) -> None:

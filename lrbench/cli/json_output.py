@@ -93,7 +93,10 @@ def complain(text: str, code: int) -> None:
     if _open is not None:
         _open.write("error", message=text, exit_code=code)
     else:
-        print(_line("error", {"message": text, "exit_code": code}), end="", flush=True)
+        try:
+            print(_line("error", {"message": text, "exit_code": code}), end="", flush=True)
+        except OSError:  # the standard output takes nothing
+            print(f"Error: {text}", file=sys.stderr)
 
 
 def close(code: int) -> None:

@@ -56,6 +56,15 @@ def _file_with_a_dash(error: Any, words: Sequence[str]) -> str:
     return f"for the file, write ./{found}" if found else ""
 
 
+def on_one_line(said: str, words: Sequence[str]) -> str:
+    """Return a message without the line ends of the command line's own words, such as a path that has some."""
+    for word in words:
+        for part in (word, word.partition("=")[2]):
+            if part != (flat := re.sub(r"[\t\n\r\u2028\u2029]", "\ufffd", part)):
+                said = said.replace(part, flat)
+    return said
+
+
 def _options(context: Any) -> Iterator[str]:
     for param in context.command.get_params(context) if context is not None else ():
         yield from (name for name in (*param.opts, *param.secondary_opts) if name.startswith("-"))
@@ -114,7 +123,7 @@ def _given(param: Any, words: Sequence[str]) -> str:
 
 
 def check_values(params: Sequence[Any], paths: Sequence[str], words: Sequence[str]) -> None:
-    """Check that each option of a command has a value of its own, rather than the next option or a config.
+    """Check that each option of a command has one value, and one of its own, rather than the next option or a config.
 
     Args:
         params: the command's parameters.
@@ -129,22 +138,24 @@ def check_values(params: Sequence[Any], paths: Sequence[str], words: Sequence[st
     of_paths = {name for param in params for name in param.opts if getattr(param, "metavar", None) in paths}
     takes_configs = any(param.metavar == "CONFIG" for param in params if param.param_type_name == "argument")
     before: str | None = None
-    seen: dict[str, str | None] = {}
+    once: dict[str, str] = {}
     for word, following in pairwise([*words, None]):
         option, equals, value = (word or "").partition("=")
         is_value, before = before in valued, word
         if is_value or option not in valued:
+            if not is_value:
+                _check_switch(option, options, once)
             if not is_value and not (word or "").strip():
                 raise UsageError(f"an argument is empty: {shlex.join(words)}; remove it, or write what it should be")
             continue
         given = value if equals else following
         written = f"{option} {valued[option].metavar or 'VALUE'}"
-        if given == "" and option not in MAY_BE_EMPTY:
+        if given is not None and not given.strip() and not (given == "" and option in MAY_BE_EMPTY):
             more = "; name a file or a folder, such as . for this one" if option in of_paths else f": {written}"
             raise UsageError(f"{option} is empty{more}")
         if not equals and (given is None or given in names):
             raise UsageError(f"{option} needs a value: {written}{f' (the next word is {given})' if given else ''}")
-        _check_once(valued[option], option, given, seen)
+        _check_once(valued[option], option, given or "", once)
         if equals:
             before = None
             continue
@@ -153,11 +164,18 @@ def check_values(params: Sequence[Any], paths: Sequence[str], words: Sequence[st
             raise UsageError(f"{problem}; write {written} {given}")
 
 
-def _check_once(param: Any, option: str, given: str | None, seen: dict[str, str | None]) -> None:
-    """Check that an option with one value is given once, since the others would be ignored; `seen` are those before."""
-    if not param.multiple and param.name in seen:
-        raise UsageError(f"{option} is given twice, as {seen[param.name]} and as {given}; give it once")
-    seen[param.name] = given
+def _check_switch(word: str, options: Sequence[Any], once: dict[str, str]) -> None:
+    """Check that a switch is not turned both on and off. Raises UsageError."""
+    for one in options:
+        both = (*one.opts, *one.secondary_opts) if one.secondary_opts else ()
+        if word in both and once.setdefault(one.name, word) != word:
+            raise UsageError(f"{once[one.name]} and {word} contradict each other; give one")
+
+
+def _check_once(param: Any, option: str, given: str, once: dict[str, str]) -> None:
+    """Check that an option with one value has no other before, which would be ignored. Raises UsageError."""
+    if not param.multiple and once.setdefault(param.name, given) != given:
+        raise UsageError(f"{option} is given twice, as {once[param.name]} and as {given}; give it once")
 
 
 def _is_config(word: str) -> bool:

@@ -60,6 +60,9 @@ def report(
     if form is not None:
         shown = gather(paths, **asked, pool_code=pool_code)
         _check_readable(shown)
+        if not shown.records:
+            where = ", ".join(map(str, paths))
+            raise UsageError(f"--format {form} prints the table of runs, and there are only range tests in {where}")
         typer.echo(formatted_table(shown.best(most), form), nl=False)
         return
     made = write_report(paths, out, **asked, pool_code=pool_code, standalone=standalone)

@@ -45,10 +45,11 @@ def serve(
 
     [dim]lrbench serve --port 7470    ssh -L 7470:localhost:7470 gpu1[/]
     """
+    from lrbench.config import exists
     from lrbench.server import Server, Settings
 
     paths = runs_given or [runs]
-    if files := [path for path in paths if path.is_file()]:
+    if files := [path for path in paths if exists(path) and not path.is_dir()]:
         raise UsageError(f"{files[0]} is a file; name a folder of runs")
     _check_metric(paths, metric, target)
     asked = {"metric": metric, "baseline": baseline, "filters": filters or (), "target": target, "pool_code": pool_code}
@@ -73,7 +74,9 @@ def _announce(console: Terminal, address: str, public: bool, paths: list[Path]) 
             "not encrypted: an SSH tunnel is safer.",
             soft_wrap=True,
         )
-    missing = [path for path in paths if not path.exists()]
+    from lrbench.config import exists
+
+    missing = [path for path in paths if not exists(path)]
     if missing:
         console.print(f"waiting for {inline(', '.join(map(str, missing)))}, which does not exist yet", soft_wrap=True)
     console.print(f"Live page: {inline(address)}  (Ctrl-C ends it)", soft_wrap=True)
@@ -148,8 +151,9 @@ def serving(runs: Path | None, watch: Watch) -> Iterator[Watch]:
 def _check_metric(paths: list[Path], metric: str | None, target: str | None) -> None:
     """Raise UsageError if no run that is there has the metric, as a report does; without runs, any may come."""
     from lrbench.analysis import Target, measure_named, read_runs
+    from lrbench.config import exists
 
-    there = [path for path in paths if path.exists()]
+    there = [path for path in paths if exists(path)]
     if (metric is None and target is None) or not (records := read_runs(there)):
         return
     if metric is not None:

@@ -13,6 +13,9 @@ from rich.text import Text
 
 from lrbench.errors import printable
 
+WIDTH = 80
+"""The columns of a terminal that does not tell how many it has."""
+
 
 def inline(text: str) -> str:
     """Escape a name, a path or a message that must stay on its line: markup, and line ends as �."""
@@ -33,6 +36,8 @@ class Terminal(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, emoji=False, **options)
+        if self.width < 1:  # COLUMNS=0, which would hide all text
+            self.width = WIDTH
 
     def on_broken_pipe(self) -> None:
         """Raise BrokenPipeError, where rich would end the process with its error; see `give_up`."""

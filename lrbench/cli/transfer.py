@@ -46,6 +46,8 @@ def transfer(
         raise UsageError(f"--name must be a folder name (got {name!r:.60})")
     if write is not None and write.suffix != ".json":
         raise UsageError(f"--write must be a JSON file, such as law.json (got {write})")
+    if as_json and name is not None:
+        raise UsageError("--name is for the files of a transfer, and --json writes none; leave out one")
     asked: Any = [_sizes(text) for text in predict or ()]
     made = fitted(runs_given or [runs], predict=asked, metric=metric, filters=filters or (), axes=axes or ())
     written = None if write is None else made.write(write)
@@ -61,7 +63,7 @@ def _sizes(text: str) -> dict[str, float]:
     for piece in text.split(","):
         name, _, value = (part.strip() for part in piece.partition("="))
         try:
-            number = float(value)
+            number = float(value.encode("ascii"))
         except ValueError:
             number = -1.0
         if not name or name in found or not 0 < number < float("inf"):

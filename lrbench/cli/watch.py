@@ -106,5 +106,7 @@ def _watched(wanted: list[str], runs: Path) -> Watched:
         if names[0] not in known:
             near = choices(names[0], known) if known else f"no sweep is in {runs / 'sweeps'} yet"
             raise UsageError(f"{names[0]}: there is no such folder of runs, and no such sweep in {runs}; {near}")
+    if folders and runs != Path("runs"):
+        raise UsageError(f"--runs {runs} is not used, since folders are named: {folders[0]}; leave out one")
     paths = folders or [runs]
     return Watched([Plans(path) for path in paths], RunsReader(paths), names[0] if names else None)

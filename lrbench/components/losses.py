@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from lrbench.errors import ConfigError, UserCodeError
+from lrbench.errors import ConfigError, UserCodeError, counted
 from lrbench.registry import Catalog
 from lrbench.types import Part, Positive, Probability, Whole, load_object, with_tensors
 
@@ -94,8 +94,10 @@ def cross_entropy(
     if weight is None:
         return loss
     weights = _balanced(labels, classes, ignored) if weight == "balanced" else torch.tensor(weight)
-    if len(weights) != (classes or len(weights)):
-        raise ConfigError(f"needs one number for each of the {classes} classes (got {len(weights)})", key="loss.weight")
+    if classes and len(weights) != classes:
+        raise ConfigError(
+            f"needs one number for each of the {counted(classes, 'class')} (got {len(weights)})", key="loss.weight"
+        )
     return partial(loss, weight=weights)
 
 

@@ -287,7 +287,7 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
         check_parameters(GroupRules.split(self.optimizer)[0])
         batches = None if examples is None else batches_per_epoch(examples, self.batch_size, self.drop_last)
         if self.accumulate is not None and batches is not None and self.accumulate > batches:
-            problem = f"is more than the {batches} batches of an epoch (got {self.accumulate})"
+            problem = f"is more than the {counted(batches, 'batch')} of an epoch (got {self.accumulate})"
             raise ConfigError(problem, key="accumulate")
         if self.lr_scaling is None:
             return self.optimizer

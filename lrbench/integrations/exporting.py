@@ -12,7 +12,7 @@ from lrbench.config import TRACKERS, checked_tracker, trackers
 from lrbench.errors import ConfigError, FolderError, RunError, UsageError, option, reason_of
 from lrbench.integrations.following import Following, run_of, state_in
 from lrbench.integrations.trackers import Tool
-from lrbench.runs import Status, last_row
+from lrbench.runs import RunFolder, Status, last_row, no_runs
 from lrbench.types import PATH, PATHS, TEXT, TEXTS, Kind, Part, arguments
 
 _TABLES = "lrbench.integrations.trackers.tables"
@@ -30,6 +30,7 @@ class Export:
         updated: runs that were there in an earlier state.
         unchanged: runs that were there already, which were left as they are.
         left_out: runs that can't be exported, and why.
+        unreadable: those of them that are damaged.
     """
 
     into: str
@@ -38,6 +39,7 @@ class Export:
     updated: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
 
     @property
     def hint(self) -> str:
@@ -70,9 +72,12 @@ def export(
     """
     paths = PATHS.of("runs", runs)
     tool = made(to, into)
-    records = kept(read_runs([Path(path) for path in paths]), list(filters))
+    records = read_runs([Path(path) for path in paths])
     if not records:
-        raise UsageError(f"there are no runs in {', '.join(map(str, paths))}")
+        raise no_runs(map(Path, paths))
+    records = kept(records, list(filters))
+    if "://" not in str(into):
+        _check_apart(Path(into), records)
     done = Export(str(into), tool)
     for record in records:
         _export(record, tool, done)
@@ -96,16 +101,30 @@ def made(to: str | Mapping[str, Any], into: str | Path) -> Tool:
     return tool
 
 
+def _check_apart(into: Path, records: Iterable[Record]) -> None:
+    """Raise UsageError if files of a tool would lie among those of a run, and might replace them."""
+    place = into.absolute()
+    own = next((one for one in (place, *place.parents) if RunFolder(one).is_run), None)
+    if own is None and any(record.folder.path.absolute().parent == place for record in records):
+        raise UsageError(f"{into} is the folder of the runs; export to another one, such as {into / 'exported'}")
+    if own is not None:
+        lies = "is" if own == place else "lies in"
+        raise UsageError(f"{into} {lies} the folder of the run {own.name}; export to another one")
+
+
 def _export(record: Record, tool: Tool, done: Export) -> None:
     """Export a run, unless the tool holds all of it."""
     name = record.folder.name
     if record.status in (Status.DAMAGED, Status.COPY, Status.PENDING):
         done.left_out[name] = record.problem or "it has not started"
+        if record.status is Status.DAMAGED:
+            done.unreadable.append(name)
         return
     try:
         last_row(record.folder.steps.path)
     except FolderError as error:  # of one run, which must not keep the others back
         done.left_out[name] = str(error)
+        done.unreadable.append(name)
         return
 
     def failed(tool: Tool, why: str) -> None:

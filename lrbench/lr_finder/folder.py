@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lrbench.config import RunConfig, exists
-from lrbench.errors import FolderError, option
+from lrbench.errors import FolderError, counted, option
 from lrbench.lr_finder.curves import Curve
 from lrbench.lr_finder.settings import Ramp
 from lrbench.runs import RunFolder, check_links, parsed, read_csv, read_json, to_json, write_file
@@ -103,7 +103,7 @@ class FinderFolder:
         for told in (parsed(Measured, seed) for seed in seeds):
             mine = table["seed"] == told.seed
             if mine.sum() != told.updates:
-                raise ValueError(f"finder.csv has {mine.sum()} of {told.updates} steps of seed {told.seed}")
+                raise ValueError(f"finder.csv has {mine.sum()} of {counted(told.updates, 'step')} of seed {told.seed}")
             rates, losses = table["lr"][mine], table["loss"][mine]
             if not (np.isfinite(rates) & (rates > 0)).all():
                 raise ValueError("finder.csv has a learning rate that is not a positive number")
@@ -141,10 +141,11 @@ def steps_of(run: RunFolder) -> tuple[list[float], list[float], list[float]]:
 
 
 def find_tests(paths: Iterable[Path]) -> list[FinderFolder]:
-    """Return the range tests among `paths` and in the `find-lr` folders directly under them."""
+    """Return the range tests among `paths`, directly under a `find-lr` folder, and in those directly under others."""
     tests: dict[Path, FinderFolder] = {}
     for path in paths:
         own = path / "finder.json"
-        for file in [own] if exists(own) else sorted(path.glob("find-lr/*/finder.json")):
+        below = "*/finder.json" if path.name == "find-lr" else "find-lr/*/finder.json"
+        for file in [own] if exists(own) else sorted(path.glob(below)):
             tests.setdefault(file.parent.resolve(), FinderFolder(file.parent))
     return list(tests.values())

@@ -44,8 +44,9 @@ def of_group(row: Row, whole: Group, records: Iterable[Record]) -> Iterator[Cave
     open_ones = [status for status in readable if not (status.complete or status.lost)]
     if open_ones:
         kinds = " or ".join(sorted({status.words for status in open_ones}))
-        told = f"{len(open_ones)} of {len(row.group.records)} runs of {label} are {kinds}"
-        yield Caveat("unfinished", f"{told} and do not count.")
+        told = f"{len(open_ones)} of {counted(len(row.group.records), 'run')} of {label}"
+        are, do = ("is", "does") if len(open_ones) == 1 else ("are", "do")
+        yield Caveat("unfinished", f"{told} {are} {kinds} and {do} not count.")
     damaged = [r.folder.name for r in records if r.status is Status.DAMAGED and r.name == row.group.first.name]
     if damaged:
         yield Caveat("damaged", f"Damaged runs of {label} are left out: {', '.join(damaged)}.")

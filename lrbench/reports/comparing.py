@@ -33,7 +33,7 @@ from lrbench.errors import UsageError, counted, option
 from lrbench.reports import caveats
 from lrbench.reports.caveats import Caveat
 from lrbench.reports.decision import Decision, TargetDecision
-from lrbench.runs import Status
+from lrbench.runs import Status, no_runs
 from lrbench.sweeps import set_apart
 from lrbench.types import AT_LEAST_1, NOTHING, NUMBER, PATH, PATHS, SWITCH, TEXT, TEXTS, arguments
 
@@ -160,7 +160,7 @@ class Source:
     def _read(self, paths: Sequence[Path]) -> tuple[list[Group], list[Record]]:
         records = set_apart(read_runs(paths))
         if not records:
-            raise UsageError(f"no runs in {', '.join(map(str, paths))}; `lrbench run CONFIG` creates one")
+            raise no_runs(paths)
         every = grouped(records, self.metric, self.pool_code)
         records = kept(records, self.filters, labels_of(every))
         self.unfiltered.extend(every)

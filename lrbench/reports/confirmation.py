@@ -145,7 +145,7 @@ def _rate(one: Finalist) -> str:
 def _tuning(one: Finalist) -> str:
     """`9 learning rates, 27 runs, 2,700 updates`."""
     tuning = one.tuning
-    spent = "" if tuning.updates is None else f", {tuning.updates:,} updates"
+    spent = "" if tuning.updates is None else f", {counted(tuning.updates, 'update')}"
     return f"{counted(tuning.rates, 'learning rate')}, {counted(tuning.runs, 'run')}{spent}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("pdf", "svg", "png")
 ALL = "all"
+DPI = 300
 
 
 @arguments(
@@ -45,7 +46,7 @@ def figure(
     font: str | None = None,
     style: str | Path | Sequence[str | Path] | None = None,
     title: bool = False,
-    dpi: float = 300,
+    dpi: float = DPI,
     metric: str | None = None,
     baseline: str | None = None,
     filters: Sequence[str] = (),
@@ -90,7 +91,7 @@ def figure(
 
 
 def save_figures(
-    kind: str, runs: Sequence[Path], out: Path | None, form: str | None, look: Mapping[str, Any], *, dpi: float = 300,
+    kind: str, runs: Sequence[Path], out: Path | None, form: str | None, look: Mapping[str, Any], *, dpi: float = DPI,
     axis: str | None = None, **asked: Any,
 ) -> tuple[list[Path], dict[str, str]]:  # fmt: skip
     """Draw figures of one or several kinds, `curves,rates` or `all`, from one reading of the runs.
@@ -113,7 +114,7 @@ def save_figures(
     """
     kinds, sheet = kinds_named(kind, several=True), Sheet.of(**look)
     if form is not None and form not in FORMATS:
-        raise UsageError(f"{option('--format')} {form}: must be one of {', '.join(FORMATS)}")
+        raise UsageError(f"{option('--format')} {form}: no such format; {choices(form, FORMATS)}")
     several = len(kinds) > 1
     if several and out is not None and (out.is_file() or out.suffix[1:].lower() in FORMATS):
         raise UsageError(f"{option('--out')} {out}: {len(kinds)} figures need a folder")
@@ -122,6 +123,9 @@ def save_figures(
     named = {one: Path(f"{one}.{suffix}") if folder is None else folder / f"{one}.{suffix}" for one in kinds}
     if not several and out is not None and folder is None:
         named = {kinds[0]: _file(out, form)}
+    endings = {path.suffix[1:].lower() for path in named.values()}
+    given = {"--axis": axis, "--target": asked.get("target"), "--svg-text": look.get("svg_text")}
+    _check_used(kinds, endings, {**given, "--dpi": dpi != DPI})
     shown = gather(runs, **asked)
     files, without = [], {}
     for one in kinds:
@@ -138,14 +142,28 @@ def save_figures(
     return files, without
 
 
+def _check_used(kinds: Sequence[str], endings: Iterable[str], given: Mapping[str, Any]) -> None:
+    """Raise UsageError for an option that no figure uses."""
+    uses = {"--axis": ("heatmap", "lengths"), "--target": ("target", "arrivals")}
+    formats = {"--svg-text": "svg", "--dpi": "png"}
+    for name, value in given.items():
+        used = uses.get(name, ()) or (formats[name],)
+        if value and not {*used} & {*kinds, *endings}:
+            what = f"figures of {' and '.join(used)}" if name in uses else f"files that end in .{formats[name]}"
+            raise UsageError(f"{option(name)} is for {what}, and none is asked for; leave it out")
+
+
 def kinds_named(text: str, *, several: bool) -> list[str]:
     """Return the kinds named in a text such as `curves,rates` or `all`. Raises UsageError."""
     if several and text == ALL:
         return list(KINDS)
     found = list(dict.fromkeys(part.strip() for part in text.split(","))) if several else [text]
+    if several and ALL in found:
+        raise UsageError(f"{ALL} stands alone, or name the kinds (got {text!r:.80})")
     for one in found:
         if one not in KINDS:
-            raise UsageError(f"no kind of figure is called {one!r:.40}; {choices(one, KINDS)}")
+            known = [*KINDS, ALL] if several else KINDS
+            raise UsageError(f"no kind of figure is called {one!r:.40}; {choices(one, known)}")
     return found
 
 

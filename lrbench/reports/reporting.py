@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -28,15 +28,15 @@ from lrbench.analysis import (
     with_families,
 )
 from lrbench.config import exists
-from lrbench.errors import UsageError, option
+from lrbench.errors import UsageError, choices, option
 from lrbench.reports import formats, latex, tables
 from lrbench.reports.drawn import Drawn
 from lrbench.reports.escape import csv
 from lrbench.reports.range_tests import kept_tests, read_tests
 from lrbench.reports.shown import Shown
 from lrbench.reports.shown import summary as _sentences
-from lrbench.reports.winner import Winner, complete_winner, winner
-from lrbench.runs import RunFolder, Status, check_links, write_file, writing
+from lrbench.reports.winner import NOT_OURS, Winner, complete_winner, winner
+from lrbench.runs import RunFolder, Status, check_links, no_runs, write_file, writing
 from lrbench.sweeps import set_apart
 from lrbench.types import NOTHING, PATH, PATHS, SWITCH, TEXT, TEXTS, Displayed, Paths, arguments, paths_in
 
@@ -129,7 +129,8 @@ def report(
     best = complete_winner(shown) if standalone else winner(shown)
     files = _write(folder, shown, best)
     content = {one.name: getattr(shown, one.name) for one in fields(Shown)}
-    incomplete = best.incomplete if best else NO_WINNER * standalone
+    without = NO_WINNER if shown.comparison is None else NOT_OURS
+    incomplete = best.incomplete if best else without * standalone
     return Report(**content, page=files[0], files=tuple(files), incomplete=incomplete)
 
 
@@ -149,11 +150,13 @@ def gather(
     its_own = {test.folder.path for test in tests}  # their seeds are not runs to compare
     found = read(path for path in paths if path not in its_own)
     if not found and not tests:
-        where = ", ".join(str(p) for p in paths)
-        raise UsageError(f"no runs in {where}; `lrbench run CONFIG` creates one")
+        raise no_runs(paths)
     found = set_apart(found)
-    labels = labels_of(grouped(found, metric, pool_code))
-    found, tests = kept(found, filters, labels), kept_tests(tests, filters)
+    tests = kept_tests(tests, filters)
+    if found or not tests:  # a filter may mean range tests alone, where there are no runs
+        found = kept(found, filters, labels_of(grouped(found, metric, pool_code)))
+    if not found:
+        _check_no_runs(paths, {"--metric": metric, "--baseline": baseline, "--target": target, "--columns": columns})
     metric = metric or default_metric(found)
     aim = None if target is None else Target.parse(target, found)
     measure = measure_named(found, metric)
@@ -177,6 +180,14 @@ def gather(
     return shown
 
 
+def _check_no_runs(paths: Sequence[Path], asked: Mapping[str, Any]) -> None:
+    """Raise UsageError for an argument that says something of runs, where there are only range tests."""
+    for name, value in asked.items():
+        if value:
+            shown = value if isinstance(value, str) else ",".join(value)
+            raise UsageError(f"{option(name)} {shown}: there are only range tests in {', '.join(map(str, paths))}")
+
+
 def _rivals(groups: Sequence[Group], ended: Sequence[Group]) -> list[Group]:
     """Return the groups that may have the task of those that have ended."""
     of_task = {(group.foreign, task_of(group)): group for group in groups}
@@ -191,7 +202,7 @@ FORMATS = ("csv", "json", "markdown", "latex")
 def formatted_table(shown: Shown, form: str) -> str:
     """Write the table as csv, json, markdown or latex. Raises UsageError for another format."""
     if form not in FORMATS:
-        raise UsageError(f"{option('--format')} {form}: must be one of {', '.join(FORMATS)}")
+        raise UsageError(f"{option('--format')} {form}: no such format; {choices(form, FORMATS)}")
     if form == "latex":
         return latex.table(shown)
     if form == "markdown":

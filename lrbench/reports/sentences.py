@@ -72,7 +72,7 @@ def lost_text(row: Row, measure: Measure) -> str:
         ends = dict.fromkeys(measure.text(value) for value in (min(stuck), max(stuck)))
         kinds.append(f"ended on a plateau at {' … '.join(ends)}")
     kinds += [f"without a {measure.words}"] if row.lost > len(statuses) + len(stuck) else []
-    return f"{row.lost} of {row.ended} seeds {' or '.join(kinds)}"
+    return f"{row.lost} of {counted(row.ended, 'seed')} {' or '.join(kinds)}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ from lrbench.analysis import (
     task_of,
 )
 from lrbench.components import Measure, in_words
+from lrbench.errors import counted
 from lrbench.reports import comparison_columns, confirmation, method, sentences, tables, targets
 from lrbench.reports.name_columns import by_keys, named
 from lrbench.reports.range_tests import Tested
@@ -180,7 +181,7 @@ def summary(shown: Shown) -> list[str]:
     states = tally((record.status, record.result) for record in shown.runs)
     finished = states.pop(Status.FINISHED.words, 0)
     if states and any(section.comparison is not None for section in asked):
-        said.append(f"Of {len(shown.runs):,} runs, {finished:,} finished; the others: {listed(states)}.")
+        said.append(f"Of {counted(len(shown.runs), 'run')}, {finished:,} finished; the others: {listed(states)}.")
     return said
 
 

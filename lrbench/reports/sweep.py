@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lrbench.analysis import DEFAULT_METRIC, Family, asked_of, at_best, doubts, family_words, mixed_code, task_of
 from lrbench.components import in_words
+from lrbench.errors import counted
 from lrbench.reports import confirmation
 from lrbench.reports.escape import csv
 from lrbench.reports.family_table import family_rows
@@ -39,15 +40,13 @@ def summary_words(summary: Summary) -> list[str]:
         rows = [] if section.comparison is None else section.comparison.rows
         lines += [text for _, text in doubts([row.group for row in rows], summary.measure)]
     lines += code_mixed(mixed_code(summary.everything), pooled=False)
-    total = len(summary.records)
+    runs = counted(len(summary.records), "run")
     if missing := summary.missing:
         have = "has" if missing == 1 else "have"
-        lines.append(
-            f"{missing} of {total} runs {have} no result yet ({listed(summary.missing_as)}), so this may change."
-        )
+        lines.append(f"{missing} of {runs} {have} no result yet ({listed(summary.missing_as)}), so this may change.")
     if stacked := sum(record.environment.stacked for record in summary.records if record.result is not None):
         were = "was" if stacked == 1 else "were"
-        lines.append(f"{stacked} of {total} runs {were} trained in stacks, equal to single training up to rounding.")
+        lines.append(f"{stacked} of {runs} {were} trained in stacks, equal to single training up to rounding.")
     dropped = summary.dropped
     pruned = sum(record.status is Status.PRUNED for record in summary.records) - dropped
     for count, how in ((pruned, "pruned"), (dropped, "dropped by hand")):
@@ -55,7 +54,7 @@ def summary_words(summary: Summary) -> list[str]:
             were, their, has = (
                 ("was", "its learning rate", "has") if count == 1 else ("were", "their learning rates", "have")
             )
-            lines.append(f"{count} of {total} runs {were} {how}; {their} {has} no mean.")
+            lines.append(f"{count} of {runs} {were} {how}; {their} {has} no mean.")
     return lines
 
 

@@ -270,9 +270,8 @@ def chosen(
         if (wanted := known.get(_plain(text))) is None:
             names = [key for column in columns for key in (column.key(rows[0]), *column.numbers(rows[0]))]
             near = nearest(text, [*names, *(column.heading for column in columns)])
-            raise UsageError(
-                f"{option('--columns')} {text}: no such column; {near}known: {', '.join(dict.fromkeys(names))}"
-            )
+            listed = f"{'Known' if near else 'known'}: {', '.join(dict.fromkeys(names))}"
+            raise UsageError(f"{option('--columns')} {text}: no such column; {near}{listed}")
         found += [] if any(wanted is one for one in found) else [wanted]
     return found
 

@@ -88,14 +88,14 @@ def brief(target: Target, group: Group) -> str:
     found = told(target, group)
     if found is None:
         return ""
-    said = f"{found['reached']} of {found['seeds']} seeds reach it"
+    said = f"{found['reached']} of {counted(found['seeds'], 'seed')} {'reaches' if found['seeds'] == 1 else 'reach'} it"
     said += f" ({found['training']} still training)" if found["training"] else ""
     if not found["reached"]:
         return f"{said}."
     after = (
         "not half of them"
         if found["median"] is None
-        else f"the median after {found['median']:,.6g} {UNITS[found['unit']]}"
+        else f"the median after {_time(found['median'], found['unit'], ',.6g')}"
     )
     stay = "" if found["to_stay"] is None else f", to stay there after {found['to_stay']:,.6g}"
     return f"{said}, {after}{stay}."
@@ -115,14 +115,18 @@ def sentence(target: Target, groups: Sequence[Group]) -> str:
     first = next(group for group in groups if group.label == leaders[0])
     seconds = median(target, first, "seconds")
     spent = f" ({duration(seconds)})" if math.isfinite(seconds) else ""
-    places = f"{soonest:.4g} {axis}s" if axis == "epoch" else f"{soonest:,.0f} {axis}s"
+    places = _time(soonest, axis, ".4g" if axis == "epoch" else ",.0f")
     told = f"{first.short} reaches {target.words} first, after {places}{spent}"
     if each[first.label].missed:
-        told += f", in {_hits(each[first.label])} seeds"
+        told += f", in {_hits(each[first.label])}"
     if len(leaders) > 1:
         told = f"{_listed([shorts[label] for label in leaders])} reach {target.words} first, all after {places}"
     missed = {shorts[label]: times for label, times in each.items() if math.isinf(times.median)}
-    some = [f"{label} ({_hits(times)} seeds do)" for label, times in missed.items() if times.times]
+    some = [
+        f"{label} ({_hits(times)} {'does' if times.seeds == 1 else 'do'})"
+        for label, times in missed.items()
+        if times.times
+    ]
     none = [label for label, times in missed.items() if not times.times]
     parts = [f"{start} {_listed(names)}" for start, names in (("not in the median:", some), ("never:", none)) if names]
     return "; ".join([told, *parts]) + "."
@@ -152,13 +156,13 @@ def _profile(label: str, times: TimeToTarget, soonest: float) -> str:
     """`cosine: 4 of 5 seeds (95 % interval 28 … 99 %), median 12 epochs (10 … not known); within 1, 1.5, … times …`."""
     share = times.share
     sure = "" if share is None else f" (95 % interval {100 * share[1]:.0f} … {100 * share[2]:.0f} %)"
-    told = f"{label}: {_hits(times)} seeds{sure}"
+    told = f"{label}: {_hits(times)}{sure}"
     told += f", {times.open} still training" if times.open else ""
     if math.isinf(times.median):
         return f"{told}; not reached by half of the seeds."
     low, high = times.interval
     ends = [f"{end:,.4g}" if math.isfinite(end) else "not known" for end in (low, high)]
-    told += f"; median {times.median:,.4g} {UNITS[times.part]} (95 % interval {ends[0]} … {ends[1]})"
+    told += f"; median {_time(times.median, times.part, ',.4g')} (95 % interval {ends[0]} … {ends[1]})"
     factors = ", ".join(f"{factor:g}" for factor in PROFILE)
     within = ", ".join(f"{100 * times.reached_by(factor * soonest):.0f}" for factor in PROFILE)
     return f"{told}; within {factors} times the fastest median: {within} %."
@@ -167,8 +171,14 @@ def _profile(label: str, times: TimeToTarget, soonest: float) -> str:
 UNITS: Mapping[Part, str] = {"epoch": "epochs", "step": "steps", "evaluation": "evaluations", "seconds": "seconds"}
 
 
+def _time(value: float, part: Part, form: str) -> str:
+    """`1 epoch`, `2.5 epochs`, `1,200 steps`."""
+    text = f"{value:{form}}"
+    return f"{text} {UNITS[part].removesuffix('s') if text == '1' else UNITS[part]}"
+
+
 def _hits(times: TimeToTarget) -> str:
-    return f"{len(times.times)} of {times.seeds}"
+    return f"{len(times.times)} of {counted(times.seeds, 'seed')}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -70,7 +70,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (FileExistsError, NotADirectoryError) as error:
-        raise FolderError(f"cannot write to {path}: a file is in the place of a folder") from error
+        dangling = path.is_symlink() and not path.exists()
+        what = "it is a link that leads nowhere" if dangling else "a file is in the place of a folder"
+        raise FolderError(f"cannot write to {path}: {what}") from error
     except OSError as error:
         raise FolderError(f"cannot write to {path}: {error.strerror or error}") from error
 

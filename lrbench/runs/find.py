@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from lrbench.config import exists
 from lrbench.errors import UsageError
 from lrbench.runs.folder import RunFolder
+
+_RANGE_TESTS = "find-lr"
 
 
 def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
@@ -17,7 +20,7 @@ def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
     """
     found: dict[Path, RunFolder] = {}
     for path in paths:
-        if not path.exists():
+        if not exists(path):
             raise UsageError(f"{path}: no such run or folder of runs")
         if not path.is_dir():
             raise UsageError(f"{path} is a file, not a run folder or a folder of runs")
@@ -29,6 +32,29 @@ def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
             if run.is_dir() and (folder := RunFolder(run)).is_run:
                 found.setdefault(run.resolve(), folder)
     return list(found.values())
+
+
+def no_runs(paths: Iterable[Path], creates: str = "lrbench run CONFIG") -> UsageError:
+    """Return the error that there are no runs in `paths`: what is there instead, where some are, or what creates some.
+
+    Args:
+        paths: the folders.
+        creates: a command that creates runs.
+    """
+    paths = list(paths)
+    said = f"no runs in {', '.join(map(str, paths)) or '[]'}"
+    if any(_RANGE_TESTS in (path.name, path.parent.name) or exists(path / _RANGE_TESTS) for path in paths):
+        return UsageError(f"{said}, only range tests; `lrbench report` shows them")
+    for path in paths:
+        for folder in path.parents[:2]:
+            if find_runs([folder]):
+                return UsageError(f"{said}; there are some in {folder}")
+    return UsageError(f"{said}; `{creates}` creates some")
+
+
+def of_range_test(folder: Path) -> bool:
+    """Return whether a folder is a seed of a range test rather than a run to compare."""
+    return folder.absolute().parent.parent.name == _RANGE_TESTS
 
 
 def _itself(path: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lrbench.errors import counted
 from lrbench.types import Duration, Part
 
 _DROPS = ("every", "milestones", "decay_t", "step_size")  # the step after the last one is too late for these
@@ -17,7 +18,9 @@ def beyond(part: Part, total_steps: int, steps_per_epoch: int) -> list[str]:
     for key, text in _durations(_with_units(part)):
         exact = Duration.parse(text, "steps").exact(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
         if exact > total_steps or (exact == total_steps and key.rpartition(".")[2] in _DROPS):
-            found.append(f"{key}: {text} lies beyond the schedule's {total_steps} steps, so it is never reached")
+            found.append(
+                f"{key}: {text} lies beyond the schedule's {counted(total_steps, 'step')}, so it is never reached"
+            )
     return found
 
 

@@ -103,6 +103,6 @@ def prefix_of(text: str) -> str:
 def host_name(text: str) -> str:
     """Return a name for `Access.hosts`. Raises UsageError."""
     name = _name_in(text)
-    if not name:
+    if not name or "*" in name:
         raise UsageError(f"--allow-host must be a host's name, such as gpu1.example.org (got {text!r:.60})")
     return name

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lrbench.analysis import Record, duration
 from lrbench.components import LOSS, in_words
-from lrbench.errors import FolderError, LrbenchError, UsageError
+from lrbench.errors import FolderError, LrbenchError, UsageError, counted
 from lrbench.runs import Status, last_row, tally
 from lrbench.sweeps import (
     Decided,
@@ -260,7 +260,7 @@ def _running(record: Record, label: str) -> CellShown:
 def _left_out(record: Record, label: str, dropped: bool) -> CellShown:
     """Return how far a dropped run got, and whether it stays dropped."""
     steps = 0 if record.result is None else record.result.steps or 0
-    words = f"dropped after {steps:,} step{'s' * (steps != 1)}" if steps else "dropped before it started"
+    words = f"dropped after {counted(steps, 'step')}" if steps else "dropped before it started"
     return CellShown(record.folder.name, label, words=words if dropped else f"{words}; to be trained after all")
 
 

@@ -101,7 +101,7 @@ def _certain(point: Point, best: Point) -> tuple[str, float] | None:
         return None
     whose = rate_text(best.lr)
     others = f"{whose} has lost none" if not most else f"{whose} can lose {most:.0%} at most"
-    return f"{lost} of its {total} seeds diverged, and {others}", 0.0
+    return f"{lost} of its {counted(total, 'seed')} diverged, and {others}", 0.0
 
 
 def _behind(point: Point, best: Point, measure: Measure, noise: _Noise | None, tries: int) -> tuple[str, float] | None:
@@ -118,7 +118,7 @@ def _behind(point: Point, best: Point, measure: Measure, noise: _Noise | None, t
     chance = _tail(gap / math.sqrt(change), noise.freedom) if change else float(gap <= 0)
     if gap <= 0 or chance >= CHANCE / tries:
         return None
-    ended = f"{len(own)} of its {len(point.group.records)} seeds give {_text(point, measure)}"
+    ended = f"{len(own)} of its {counted(len(point.group.records), 'seed')} give {_text(point, measure)}"
     against = f"against {_text(best, measure)} at {rate_text(best.lr)}"
     return f"{ended} {against}; the chance to become the best is {_percent(chance)}", chance
 

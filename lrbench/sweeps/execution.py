@@ -70,10 +70,12 @@ class Work:
             if not self._trained():
                 return
         undone = self.undone
+        have = "has" if undone == 1 else "have"
+        without = f"{undone} of {counted(len(self.asked.outcomes), 'run')} {have} no result"
         if zoom is not None and undone:
-            self.watch(message(f"no further zoom yet: {undone} of {len(self.asked.outcomes)} runs have no result"))
+            self.watch(message(f"no further zoom yet: {without}"))
         if confirm and undone:
-            self.watch(message(f"no fresh seeds yet: {undone} of {len(self.asked.outcomes)} runs have no result"))
+            self.watch(message(f"no fresh seeds yet: {without}"))
 
     def train(self, how: RunOptions, outcomes: Sequence[Outcome]) -> None:
         """Execute the pending runs among these."""
@@ -89,7 +91,7 @@ class Work:
         if asked.todo or not folder.holds(asked.plan):  # a finished sweep may be in a read-only folder
             folder.write(asked.plan)
         where = relative(folder.path / "plan.json")
-        self.watch(message(f"{len(asked.todo)} of {len(asked.cells)} runs pending; plan: {where}"))
+        self.watch(message(f"{len(asked.todo)} of {counted(len(asked.cells), 'run')} pending; plan: {where}"))
         if not self.advised and (alone := self.options.not_stacked(asked.todo)):
             self.watch(message(alone))
         if not self.advised and (gaining := self.options.gains_by_stacking(asked.todo)):

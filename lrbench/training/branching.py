@@ -89,9 +89,9 @@ def saving(outcomes: Sequence[Outcome]) -> str | None:
         if trained >= alone:
             return None
         steps = max(_steps(trunk) for trunk in trunks.values())
-        what = f"{steps:,} steps" if len(trunks) == 1 else f"{len(trunks)} trunks of {steps:,} steps"
+        what = counted(steps, "step") if len(trunks) == 1 else f"{len(trunks)} trunks of {counted(steps, 'step')}"
         each = f"{len(shared)} branch{'es share' if len(shared) > 1 else ' shares'} {what}"
-        return f"{each}: {trained:,} steps trained instead of {alone:,}"
+        return f"{each}: {counted(trained, 'step')} trained instead of {alone:,}"
     return None
 
 

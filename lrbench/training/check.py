@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lrbench.components import Loss, PairTask, classes_in, described, mapped, void_hint
 from lrbench.config import Experiment, identity
-from lrbench.errors import ConfigError, UserCodeError, reason_of
+from lrbench.errors import ConfigError, UserCodeError, counted, reason_of
 from lrbench.schedules import checked_rate, unreached
 from lrbench.training.build import (
     KEPT_PARTS,
@@ -115,7 +115,8 @@ def _check_own(parts: Parts, model: nn.Module) -> list[str]:
             )
             raise ConfigError(problem, key="task")
         if parts.data.train.sized and task.examples(batch) != min(2, len(parts.data.train)):
-            problem = f"counts {task.examples(batch)} examples in a batch of 2; write examples(batch) in your task"
+            examples = counted(int(task.examples(batch)), "example")
+            problem = f"counts {examples} in a batch of 2; write examples(batch) in your task"
             raise ConfigError(problem, key="task")
         twice = once
         with contextlib.suppress(Exception):  # batches that can't be doubled
@@ -150,10 +151,14 @@ def _check_outputs(experiment: Experiment, parts: Parts, loss: Loss, outputs: ob
         classes = classes_in(goal, loss) if classes is None else classes
         laid_out = outputs.dim() > 1 and outputs.shape[:1] + outputs.shape[2:] == goal.shape
         if laid_out and loss.ignored is not None and classes is not None and outputs.shape[1] < classes:
-            problem = f"{returned}, so {outputs.shape[1]} classes; the targets have {classes}{void_hint(classes)}"
+            problem = (
+                f"{returned}, so {counted(outputs.shape[1], 'class')}; the targets have {classes}{void_hint(classes)}"
+            )
             raise ConfigError(problem, key="model")
     elif classes is not None and (outputs.dim() != 2 or outputs.shape[1] != classes):
-        raise ConfigError(f"{returned}; {classes} classes need ({classes},)", key="model")
+        raise ConfigError(
+            f"{returned}; {counted(classes, 'class')} {'needs' if classes == 1 else 'need'} ({classes},)", key="model"
+        )
 
 
 def _check_mean(loss: Loss, outputs: Tensor, goal: Tensor) -> None:
@@ -202,7 +207,7 @@ def _check_last_batch(experiment: Experiment, parts: Parts, model: nn.Module) ->
         raise ConfigError(f"{problem}; use a larger batch_size", key="batch_size")
     if last in (0, 2) or _training_failure(parts, model, 2) is not None:
         raise ConfigError(f"'{name}' fails in training mode: {failure}", key="model")
-    batch = f"{last} example{'s' * (last > 1)} of {examples} in batches of {experiment.batch_size}"
+    batch = f"{counted(last, 'example')} of {examples} in batches of {experiment.batch_size}"
     advice = "set drop_last: true to leave it out, or another batch_size"
     raise ConfigError(f"'{name}' can't train on the last batch, {batch}: {failure}; {advice}", key="batch_size")
 

@@ -22,6 +22,7 @@ import psutil
 
 from lrbench._version import __version__
 from lrbench.components import build_model, data_root
+from lrbench.errors import counted
 from lrbench.runs import nearest
 from lrbench.types import Part
 
@@ -125,10 +126,12 @@ def _cpu(found: Checkup) -> dict[str, Any]:
     quota, ability = _quota(), torch.backends.cpu.get_cpu_capability()
     threads = os.environ.get("OMP_NUM_THREADS", "")
     if quota is not None and quota < cores:
-        text = f"the container may use {quota:g} of {cores} cores; give --jobs {max(int(quota), 1)} at most"
+        text = f"the container may use {quota:g} of {counted(cores, 'core')}; give --jobs {max(int(quota), 1)} at most"
         found.problems.append(Problem(text))
     if threads.isdigit() and int(threads) > cores:
-        found.problems.append(Problem(f"OMP_NUM_THREADS is {threads}, more than the {cores} cores; unset it"))
+        found.problems.append(
+            Problem(f"OMP_NUM_THREADS is {threads}, more than the {counted(cores, 'core')}; unset it")
+        )
     if platform.machine() in ("x86_64", "AMD64") and ability in ("DEFAULT", "NO AVX"):
         found.problems.append(
             Problem("the CPU has no AVX2, or torch does not use it; training is several times slower")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lrbench.components import Batch, in_groups, recorded
 from lrbench.config import Experiment, identity
-from lrbench.errors import Interrupted
+from lrbench.errors import Interrupted, counted
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, Status, place
 from lrbench.training.build import assemble, described, seed_everything
@@ -112,7 +112,7 @@ class Training:
         training = cls(folder, experiment, parts, state, watch, threads, recorded_updates, best_weights)
         training.columns = columns if columns.names else None
         if checkpoint is not None and checkpoint["threads"] != threads:
-            text = f"{folder.name}: started with {checkpoint['threads']} threads, resumed with {threads}"
+            text = f"{folder.name}: started with {counted(checkpoint['threads'], 'thread')}, resumed with {threads}"
             watch(message(f"{text}; the last digits will differ from those of an uninterrupted run", folder.name))
             folder.amend_environment({"threads_before": checkpoint["threads"]})
         watch(training.event("start", parts.peak_lr, {"metrics": recorded(metrics)}))
@@ -220,7 +220,7 @@ class Training:
         """Write the rows of steps whose losses were fetched; see `Readings.take`. Raises Ended."""
         self.folder.guard()
         state, rows = self.state, []
-        for row, count, (loss, norm, counted, *sums) in readings:
+        for row, count, (loss, norm, targets, *sums) in readings:
             step, lr = row["step"], row["lr"]
             rows.append({**row, "loss": loss, "grad_norm": norm})
             ended = not_finite(step, lr, loss, norm, state.last_loss) or self.observer.limit(step, lr, loss)
@@ -229,8 +229,8 @@ class Training:
                 state.step = step
                 raise ended
             state.last_loss = loss
-            state.loss_sum += loss * counted
-            state.counted += counted
+            state.loss_sum += loss * targets
+            state.counted += targets
             state.sums = [a + b for a, b in zip(state.sums or [0.0] * len(sums), sums, strict=True)]
             state.examples += count
         self.folder.steps.append(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from lrbench.errors import counted
 from lrbench.runs import Status
 
 
@@ -28,7 +29,12 @@ def not_finite(step: int, lr: float, loss: float, norm: float, last: float | Non
 
 def too_many_skipped(limit: int, step: int, lr: float, last: float | None) -> Ended:
     """Return why a run with more than `limit` skipped steps diverged."""
-    return _diverged(f"more than {limit} updates were not finite, the last of them update {step}", lr, last)
+    many = f"{counted(limit, 'update')} {'was' if limit == 1 else 'were'}"
+    return _diverged(
+        f"more than {many} not finite, the last of them update {step}",
+        lr,
+        last,
+    )
 
 
 def not_scalable(scale: float, step: int, lr: float, last: float | None) -> Ended:

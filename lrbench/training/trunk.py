@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lrbench.config import Experiment, Trunk, canonical, identity
-from lrbench.errors import FolderError
+from lrbench.errors import FolderError, counted
 from lrbench.events import Watch, message
 from lrbench.runs import RunFolder, changes
 from lrbench.training.kinds import Observer
@@ -68,7 +68,12 @@ def take_start(trunk: Trunk, folder: RunFolder, experiment: Experiment, parts: P
         watch(message(f"{folder.name}: {begins}; its trunk {trunk.name} can't be used: {error}", folder.name))
         return False
     folder.amend_environment({"branched": {"from": source.name, "step": step}})
-    watch(message(f"{folder.name}: its first {step:,} steps are those of {source.name}", folder.name))
+    watch(
+        message(
+            f"{folder.name}: begins with the first {counted(step, 'step')} of {source.name}",
+            folder.name,
+        )
+    )
     return True
 
 
@@ -96,7 +101,7 @@ def _check_same(source: RunFolder, experiment: Experiment, parts: Parts, step: i
         raise FolderError(f"{changed[0]} since it was trained")
     if known.sizes.steps_per_epoch != parts.steps_per_epoch or known.sizes.total_steps is None:
         raise FolderError(
-            f"its epochs have {known.sizes.steps_per_epoch} steps, those of this run {parts.steps_per_epoch}"
+            f"steps in its epochs: {known.sizes.steps_per_epoch}; in those of this run: {parts.steps_per_epoch}"
         )
     if _without_length(other) != _without_length(experiment):
         raise FolderError("its config differs in more than schedule and length")

@@ -24,6 +24,7 @@ from lrbench.analysis import (
 from lrbench.components import Measure
 from lrbench.config import Size
 from lrbench.errors import UsageError
+from lrbench.runs import no_runs
 from lrbench.sweeps import set_apart
 
 
@@ -45,7 +46,7 @@ def collect(paths: Sequence[Path], metric: str | None, filters: Sequence[str]) -
     """Return all families with their sizes and optima. Raises UsageError if there are none."""
     records = read_runs(paths)
     if not records:
-        raise UsageError(f"no runs in {', '.join(map(str, paths))}; `lrbench sweep CONFIG` trains a grid")
+        raise no_runs(paths, "lrbench sweep CONFIG")
     records = [record for record in set_apart(records) if not record.confirms]  # they had no part in the choice
     records = kept(records, filters, labels_of(grouped(records, metric)))
     measure = measure_named(records, metric or default_metric(records))

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lrbench.analysis import estimate
+from lrbench.errors import counted
 from lrbench.types import Displayed
 
 TOLERANCE = 0.15  # exponents nearer to 0 are taken as level: those of networks of finite width are not exactly 0
@@ -137,7 +138,7 @@ class CoordinateCheck(Displayed):
     def words(self) -> str:
         """The verdict in a sentence, the main thing first."""
         slopes = sorted(self.slopes(), key=lambda one: -abs(one.centre))
-        after = f"after {self.steps} step{'s' * (self.steps > 1)} at {self.lr:g}"
+        after = f"after {counted(self.steps, 'step')} at {self.lr:g}"
         if self.verdict == "level":
             return f"{self.name}: as in μP, no layer's output grows or shrinks with the width {after}."
         told = [

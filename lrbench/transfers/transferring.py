@@ -14,7 +14,7 @@ import numpy as np
 from lrbench._version import __version__
 from lrbench.analysis import NoOptimum
 from lrbench.config import size_kind
-from lrbench.errors import UsageError, option
+from lrbench.errors import UsageError, counted, nearest, option
 from lrbench.runs import finite, to_json, write_file
 from lrbench.transfers import words
 from lrbench.transfers.collect import Sized, alike, collect, difference
@@ -151,8 +151,8 @@ def _fitted(sized: Sequence[Sized], wanted: Sequence[str]) -> Fitted:
     known = [one for one in sized if not isinstance(one.found, NoOptimum)]
     reasons = "; ".join(f"{o.family.label}: {o.found.reason}" for o in sized if isinstance(o.found, NoOptimum))
     if len(known) < 2:
-        raise UsageError(f"{len(known)} of {len(sized)} families ha{'s' if len(known) == 1 else 've'} an optimum, "
-                         f"which is too few for a law. {reasons}")  # fmt: skip
+        told = f"{len(known)} of {counted(len(sized), 'family')} {'has' if len(known) == 1 else 'have'} an optimum"
+        raise UsageError(f"{told}, which is too few for a law. {reasons}")
     names = [name for name in known[0].sizes if not wanted or name in wanted]
     varied = [name for name in names if len({one.value(name) for one in known}) > 1]
     if not varied:
@@ -160,7 +160,8 @@ def _fitted(sized: Sequence[Sized], wanted: Sequence[str]) -> Fitted:
     axes, together = _independent(known, varied)
     if len(known) < len(axes) + 1:
         more = f" {reasons}" if reasons else ""
-        raise UsageError(f"{len(known)} optima are too few for the exponents of {' and '.join(axes)}.{more}")
+        optima = "1 optimum is" if len(known) == 1 else f"{len(known)} optima are"
+        raise UsageError(f"{optima} too few for the exponents of {' and '.join(axes)}.{more}")
     return Fitted(tuple(sized), tuple(axes), together)
 
 
@@ -193,7 +194,8 @@ def _axis(name: str, known: Iterable[str]) -> str:
     fitting = [one for one in known if one == name] or [one for one in known if one.rpartition(".")[2] == name]
     if len(fitting) != 1:
         problem = "is not a size of these runs" if not fitting else f"may be {' or '.join(fitting)}"
-        raise UsageError(f"'{name}' {problem}; sizes are {', '.join(known)}")
+        near = "" if fitting else nearest(name, known)
+        raise UsageError(f"'{name}' {problem}; {near}{'Sizes' if near else 'sizes'} are {', '.join(known)}")
     return fitting[0]
 
 

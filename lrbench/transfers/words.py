@@ -65,9 +65,10 @@ def warnings(law: Fitted, predictions: Sequence[Prediction]) -> Iterator[str]:
                 f"The law bends over {one.name}: its exponent is about {one.bend.smallest:.2f} at {one.tried[0]:g} and "
                 f"{one.bend.largest:.2f} at {one.tried[-1]:g}. Do not trust it beyond the sizes tried."
             )
+        total = f"{len(one.left_out)} {'optimum' if len(one.left_out) == 1 else 'optima'}"
         if wrong := [each for each in one.left_out if not each.inside]:
             yield (
-                f"The law without {one.name} {one.tried[-1]:g} mispredicts {len(wrong)} of {len(one.left_out)} optima "
+                f"The law without {one.name} {one.tried[-1]:g} mispredicts {len(wrong)} of {total} "
                 "there, so it may also fail beyond the sizes tried."
             )
     if "batch_size" in law.axes and not {"steps"} & law.known[0].sizes.keys():

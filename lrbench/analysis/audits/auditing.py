@@ -20,9 +20,11 @@ from lrbench.analysis.once import once
 from lrbench.analysis.records import Record, read_one
 from lrbench.config import Experiment
 from lrbench.errors import ArgumentError, ConfigError, FolderError, LrbenchError, UsageError, option
-from lrbench.runs import find_runs, read_csv
+from lrbench.runs import find_runs, no_runs, read_csv
 from lrbench.types import AT_LEAST_1, NOTHING, NUMBER, PATHS, Duration, arguments, part_of
 
+MOST_STEPS = 100_000_000
+"""The longest schedule that is computed."""
 _BRIEF = "audit"  # what `once` calls it
 
 
@@ -102,7 +104,7 @@ def audit(
     """
     found = find_runs([Path(path) for path in runs])
     if not found:
-        raise UsageError(f"no runs in {', '.join(str(path) for path in runs) or '[]'}")
+        raise no_runs(map(Path, runs))
     if schedule is None and (lr, warmup) != (None, None):
         raise UsageError(
             f"{option('--lr')} and {option('--warmup')} describe a schedule; give {option('--schedule')} too"
@@ -112,7 +114,19 @@ def audit(
     said = Stated(
         None if schedule is None else part_of(schedule, "schedule"), lr, _length(warmup), total_steps, steps_per_epoch
     )
-    return [audited(read_one(folder), said) for folder in found]
+    records = [read_one(folder) for folder in found]
+    _check_lengths(records, said)
+    return [audited(record, said) for record in records]
+
+
+def _check_lengths(records: Sequence[Record], said: Stated) -> None:
+    """Raise UsageError for lengths that are too long to check, or that no run needs."""
+    if said.total_steps is not None and said.total_steps > MOST_STEPS:
+        raise UsageError(f"{option('--total-steps')} must be at most {MOST_STEPS:,} (got {said.total_steps:,})")
+    lengths = {"--total-steps": said.total_steps, "--steps-per-epoch": said.steps_per_epoch}
+    given = " and ".join(option(name) for name, value in lengths.items() if value is not None)
+    if given and said.schedule is None and all(isinstance(record.experiment, Experiment) for record in records):
+        raise UsageError(f"{given}: these runs record their own lengths; give {option('--schedule')} too")
 
 
 def _length(warmup: object) -> Any:

@@ -16,6 +16,7 @@ from lrbench.analysis.audits.horizon import any_horizon, usual_horizon
 from lrbench.analysis.audits.side_by_side import SideBySide
 from lrbench.analysis.audits.tail import from_a_step_on
 from lrbench.analysis.audits.warmup import wrong_warmup
+from lrbench.errors import counted
 
 SLIGHT = 0.001  # of the peak; such differences are told, but are no mistakes
 MOST_TIMES = 64  # steps of the scheduler per update that are tried
@@ -33,7 +34,7 @@ def diagnosed(pair: SideBySide) -> Answer:
         return Answer((still,))
     waiting, count = pair.waiting()
     if not waiting.wrong.any():
-        return Answer(notes=(f"the schedule waited for {count} update{'s' * (count > 1)}, perhaps skipped ones",))
+        return Answer(notes=(f"the schedule waited for {counted(count, 'update')}, perhaps skipped ones",))
     for guess in GUESSES:
         found = guess(pair)
         if isinstance(found, Answer):
@@ -137,7 +138,7 @@ def shifted(pair: SideBySide) -> Fault | None:
             if abs(ahead) > 1 and pair.explains(every, lambda step, ahead=ahead: step + ahead):  # type: ignore[misc]
                 where = "ahead of" if ahead > 0 else "behind"
                 why = "did it begin before this run?" if ahead > 0 else "did it begin later than the run?"
-                return pair.fault("other", f"the schedule is {abs(ahead):,} steps {where} the updates: {why}")
+                return pair.fault("other", f"the schedule is {counted(abs(ahead), 'step')} {where} the updates: {why}")
     return None
 
 

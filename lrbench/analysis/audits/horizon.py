@@ -10,7 +10,7 @@ from lrbench.analysis.audits.effects import after_the_end, progress
 from lrbench.analysis.audits.faults import Answer
 from lrbench.analysis.audits.recorded import Floats
 from lrbench.analysis.audits.side_by_side import Move, SideBySide
-from lrbench.errors import LrbenchError
+from lrbench.errors import LrbenchError, counted
 
 SHORTEST, LONGEST, TRIED = 2, 1000, 240  # steps; lengths of the run; lengths tried between
 NEARLY = 0.01  # of the run; such a difference in length is no mistake
@@ -104,11 +104,13 @@ def _told(pair: SideBySide, length: int) -> Answer:
     elif length == per_epoch:
         unit = ", an epoch"
     if abs(length - total) <= max(NEARLY * total, 2):
-        return Answer(notes=(f"the schedule is {length:,} steps long, the run {total:,}",))
+        return Answer(notes=(f"the schedule is {counted(length, 'step')} long, the run {total:,}",))
     if length > total and not pair.meant.length_known:
-        said = f"it follows {pair.meant.words} over about {length:,} steps, of which {total:,} were recorded"
+        said = f"it follows {pair.meant.words} over about {counted(length, 'step')}, of which {total:,} were recorded"
         return Answer(notes=(said,))
     effect = after_the_end(pair, length) if length < total else progress(pair)
     unit += f" (or it moves {times:.0f} steps per update)" if unit and 1 < times <= 64 and times.is_integer() else ""
-    words = f"the schedule is {'' if unit else 'about '}{length:,} steps long{unit}, the run {total:,}: {effect}"
+    words = (
+        f"the schedule is {'' if unit else 'about '}{counted(length, 'step')} long{unit}, the run {total:,}: {effect}"
+    )
     return Answer((pair.fault("horizon", words),))

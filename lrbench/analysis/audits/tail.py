@@ -8,7 +8,7 @@ import numpy as np
 
 from lrbench.analysis.audits.faults import Fault, Kind
 from lrbench.analysis.audits.side_by_side import Mask, SideBySide
-from lrbench.errors import LrbenchError
+from lrbench.errors import LrbenchError, counted
 
 MOST_TIMES = 8
 VANISHED = 1e-6  # of the peak
@@ -55,7 +55,8 @@ def _again(pair: SideBySide, row: int, rows: Mask) -> str | None:
     except LrbenchError:
         return None
     if table is not None and pair.explains(rows, lambda step: step - start, table=table):
-        return f"the schedule starts again, over the remaining {left:,} steps, as if it was not restored on resuming"
+        over = f"over the remaining {counted(left, 'step')}"
+        return f"the schedule starts again, {over}, as if it was not restored on resuming"
     return None
 
 
@@ -81,7 +82,7 @@ def _behind(pair: SideBySide, row: int, rows: Mask) -> str | None:
         ahead = int(place - pair.positions[row])
         if abs(ahead) > 1 and pair.explains(rows, lambda step, ahead=ahead: step + ahead):  # type: ignore[misc]
             where = "ahead" if ahead > 0 else "back"
-            return f"the schedule jumps {abs(ahead):,} steps {where}: was an older or newer state restored?"
+            return f"the schedule jumps {counted(abs(ahead), 'step')} {where}: was an older or newer state restored?"
     return None
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lrbench.analysis.audits.faults import Fault
 from lrbench.analysis.audits.side_by_side import SideBySide
-from lrbench.errors import LrbenchError
+from lrbench.errors import LrbenchError, counted
 from lrbench.types import Duration
 
 
@@ -44,7 +44,7 @@ def _rises(pair: SideBySide, meant_rise: int) -> Iterator[int]:
 
 def _told(rise: int, meant: int) -> str:
     if not rise:
-        return f"the warm-up of {meant:,} steps is missing"
+        return f"the warm-up of {counted(meant, 'step')} is missing"
     if not meant:
-        return f"there is a warm-up of about {rise:,} steps, which was not meant"
-    return f"the warm-up is about {rise:,} steps long, not {meant:,}"
+        return f"there is a warm-up of about {counted(rise, 'step')}, which was not meant"
+    return f"the warm-up is about {counted(rise, 'step')} long, not {meant:,}"

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from lrbench.errors import counted
+
 Indices = NDArray[np.int64]
 
 
@@ -31,7 +33,7 @@ def drawn_apart(count: int, out: int, seed: int, classes: Indices | None = None)
     if sizes.min() < 2:
         raise ValueError("a class has only one example")
     if min(out, count - out) < len(sizes):
-        raise ValueError(f"a part has fewer examples than the {len(sizes)} classes")
+        raise ValueError(f"a part has fewer examples than the {counted(len(sizes), 'class')}")
     kept = _shares(sizes, count - out, random)
     drawn = _shares(sizes - kept, out, random)
     parts: tuple[list[Indices], list[Indices]] = [], []

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lrbench.components.data.batches import Tensors
+from lrbench.errors import counted
 
 SETS = ("MNIST", "FashionMNIST", "KMNIST")
 _PARTS = ("train", "t10k")
@@ -29,7 +30,7 @@ def read(raw: Path) -> list[Tensors]:
         images, labels = _files(raw, part)
         pictures, targets = _bytes_of(images, 3).unsqueeze(1), _bytes_of(labels, 1).long()
         if len(pictures) != len(targets):
-            raise ValueError(f"{len(pictures)} images but {len(targets)} labels")
+            raise ValueError(f"{counted(len(pictures), 'image')} but {counted(len(targets), 'label')}")
         found.append(Tensors(pictures, targets))
     return found
 
@@ -45,5 +46,5 @@ def _bytes_of(file: Path, dimensions: int) -> Tensor:
     start = 4 + 4 * dimensions
     sizes = [int.from_bytes(content[at : at + 4].tobytes(), "big") for at in range(4, start, 4)]
     if len(content) != start + np.prod(sizes, dtype=object):
-        raise ValueError(f"{file.name} has {len(content):,} bytes, which is not the size that it says")
+        raise ValueError(f"{file.name} has {counted(len(content), 'byte')}, which is not the size that it says")
     return torch.from_numpy(content[start:]).view(sizes)

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from lrbench.components.data.batches import Batch, Split, Tensors
 from lrbench.components.data.sources import Source
 from lrbench.components.data.streams import Stream, groups_of
-from lrbench.errors import ConfigError, DataError
+from lrbench.errors import ConfigError, DataError, counted
 
 SHARED = "/dev/shm"
 CONTAINER = Path("/sys/fs/cgroup")
@@ -230,7 +230,7 @@ def _streamed(parts: dict[str, Images], limit: int | Literal["auto"], free: int)
         numbers = torch.arange(first, first + len(part))
         splits[name] = StreamedImages(part, WORKERS, targets=part.targets, numbers=numbers, cache=cache)
         first += len(part)
-    return splits, f"image_folder: streams {count:,} images; {_kept(cache, count)}"
+    return splits, f"image_folder: streams {counted(count, 'image')}; {_kept(cache, count)}"
 
 
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B"))

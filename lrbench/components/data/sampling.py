@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lrbench.components.data.batches import Split
-from lrbench.errors import ConfigError, UserCodeError
+from lrbench.errors import ConfigError, UserCodeError, counted
 from lrbench.types import load_object
 
 KEY = "dataset.sampler"
@@ -40,19 +40,19 @@ def sampler_of(name: str, train: Split) -> Callable[[int], Tensor]:
         return partial(_weighted, 1.0 / labels.bincount().clamp_min(1)[labels].double())
     if ":" not in name:
         raise ConfigError(f"must be balanced or an import string such as 'mine:weights' (got {name!r:.60})", key=KEY)
-    function = load_object(name, KEY)
+    function, needed = load_object(name, KEY), counted(len(labels), "weight")
     try:
         made = function(labels.clone())
     except Exception as error:
         raise UserCodeError.of(f"sampler '{name}'", error) from error
     if not isinstance(made, Tensor) and not hasattr(made, "__array__") and not isinstance(made, list | tuple):
         if not isinstance(made, Iterable):
-            problem = f"'{name}' returned a {type(made).__name__}; it must return {len(labels)} weights or a sampler"
+            problem = f"'{name}' returned a {type(made).__name__}; it must return {needed} or a sampler"
             raise ConfigError(problem, key=KEY)
         return partial(_iterated, name, made, len(labels))
     weights = torch.as_tensor(made).double().flatten()
     if len(weights) != len(labels) or not bool((weights >= 0).all()) or not 0 < float(weights.sum()) < float("inf"):
-        problem = f"'{name}' must return {len(labels)} weights of at least 0, not all of them 0 (got {len(weights)})"
+        problem = f"'{name}' must return {needed} of at least 0, not all of them 0 (got {len(weights)})"
         raise ConfigError(problem, key=KEY)
     return partial(_weighted, weights)
 

@@ -17,7 +17,7 @@ import torch
 from lrbench.components.data import idx
 from lrbench.components.data.batches import Split, Tensors
 from lrbench.components.data.drawing import drawn_apart
-from lrbench.errors import DataError
+from lrbench.errors import DataError, counted
 
 
 @dataclass(frozen=True)
@@ -136,5 +136,5 @@ def _picture_tensors(dataset: Any) -> Tensors:
     pictures = pictures.unsqueeze(1) if pictures.dim() == 3 else pictures.permute(0, 3, 1, 2).contiguous()
     targets = torch.as_tensor(np.asarray(dataset.targets)).long()
     if len(pictures) != len(targets):
-        raise ValueError(f"{len(pictures)} images but {len(targets)} labels")
+        raise ValueError(f"{counted(len(pictures), 'image')} but {counted(len(targets), 'label')}")
     return Tensors(pictures, targets)

@@ -20,7 +20,7 @@ from lrbench.components.data.options import DatasetRules, Normalize, Validation
 from lrbench.components.data.sampling import sampler_of
 from lrbench.components.data.sources import Source
 from lrbench.components.data.streams import Collate, Stream
-from lrbench.errors import ConfigError, DataError, UserCodeError
+from lrbench.errors import ConfigError, DataError, UserCodeError, counted
 from lrbench.types import Part
 
 _HOW_TO_RETURN = (
@@ -203,7 +203,8 @@ def _with_validation(source: Source, rule: Validation) -> tuple[Split, Split]:
     n = len(source.train)
     held = int(n * rule.fraction + 0.5)
     if not 0 < held < n:
-        problem = f"splits {n} examples into {n - held} for training and {held} for validation; both need at least 1"
+        parts = f"{n - held} for training and {held} for validation"
+        problem = f"splits {counted(n, 'example')} into {parts}; both need at least 1"
         raise ConfigError(problem, key="dataset.validation.fraction")
     if how == "tail":
         kept, out = torch.arange(n - held), torch.arange(n - held, n)
@@ -246,7 +247,7 @@ def _check(split: Split, shape: tuple[int, ...], classes: int | None, what: str)
         return
     if classes is not None and (int(labels.min()) < 0 or int(labels.max()) >= classes):
         wrong = f"{int(labels.min())} … {int(labels.max())}"
-        raise DataError(f"{what} has labels {wrong}; with {classes} classes they must be 0 … {classes - 1}")
+        raise DataError(f"{what} has labels {wrong}; with {counted(classes, 'class')} they must be 0 … {classes - 1}")
     if labels.is_floating_point() and not bool(labels.isfinite().all()):
         raise DataError(f"{what} has NaN or infinite targets")
 

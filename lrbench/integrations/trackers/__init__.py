@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from lrbench.components import Metric
+from lrbench.config import exists
 from lrbench.errors import FolderError, UsageError
 from lrbench.runs import Status, read_json, relative, to_json, write_file
 
@@ -238,6 +239,6 @@ def local(into: Path | str, title: str) -> Path:
     if "://" in str(into):
         raise UsageError(f"{title} writes to a folder, not to an address (got {into})")
     path = Path(into)
-    if path.exists() and not path.is_dir():
+    if exists(path) and not path.is_dir():
         raise UsageError(f"{path} is a file, not a folder")
     return path

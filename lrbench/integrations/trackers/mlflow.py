@@ -5,17 +5,22 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
+from lrbench.errors import UsageError
 from lrbench.integrations.trackers import Ending, Known, Log, Row, Run, Tool, quoted
 from lrbench.runs import Status
 
 AT_ONCE = {"metrics": 1000, "params": 100}  # MLflow's limits of a request
 MOST_IN_PARAM = 500  # characters, the limit of older servers
+REACH_SECONDS = 20.0
 _STATUSES = {Status.DIVERGED: "FAILED", Status.FAILED: "FAILED"}
 
 
@@ -57,6 +62,8 @@ class MLflow(Tool):
             if self.here:
                 self.into.mkdir(parents=True, exist_ok=True)
                 _make_database(self.uri)
+            else:
+                _reach(self.uri)
             self._client = MlflowClient(tracking_uri=self.uri)
         return self._client
 
@@ -169,6 +176,19 @@ class _MLflowRun(Log):
         ]
         for part in _parts(metrics, AT_ONCE["metrics"]):
             self.client.log_batch(self.number, metrics=part)
+
+
+def _reach(uri: str) -> None:
+    """Raise UsageError if no server is at an address; MLflow itself would try again for minutes."""
+    place = urlsplit(uri)
+    if place.scheme not in ("http", "https") or getproxies():
+        return
+    try:
+        port = place.port or (443 if place.scheme == "https" else 80)
+        socket.create_connection((place.hostname or "", port), timeout=REACH_SECONDS).close()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"{uri} cannot be reached ({why}); give the address of a running MLflow server") from None
 
 
 def _store_in(into: Path) -> str:

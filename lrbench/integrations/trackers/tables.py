@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from lrbench.analysis import Described, frame_of, read_one
 from lrbench.integrations.trackers import Ending, Known, Log, Row, Run, Tool
 from lrbench.reports import csv_cell
-from lrbench.runs import RunFolder, writing
+from lrbench.runs import RunFolder, replacing, writing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,9 +57,10 @@ class Tables(Tool):
         with writing(self.into):
             self.into.mkdir(parents=True, exist_ok=True)
             for name, table in tables.items():
-                self.write(table, self.into / f"{name}{self.ending}")
+                with replacing(self.into / f"{name}{self.ending}") as file:
+                    self.write(table, file)
 
-    def write(self, table: pd.DataFrame, path: Path) -> None:
+    def write(self, table: pd.DataFrame, file: IO[bytes]) -> None:
         """Write a table."""
         raise NotImplementedError
 
@@ -69,11 +70,11 @@ class Csv(Tables):
 
     ending = ".csv"
 
-    def write(self, table: pd.DataFrame, path: Path) -> None:
+    def write(self, table: pd.DataFrame, file: IO[bytes]) -> None:
         """See `Tables`."""
         texts = [str(name) for name in table.select_dtypes(exclude="number")]
         safe = table.assign(**{name: table[name].map(csv_cell) for name in texts})
-        safe.rename(columns=csv_cell).to_csv(path, index=False, lineterminator="\n")
+        safe.rename(columns=csv_cell).to_csv(file, index=False, lineterminator="\n")
 
 
 class Parquet(Tables):
@@ -83,10 +84,10 @@ class Parquet(Tables):
     extra: ClassVar[str] = "parquet"
     ending = ".parquet"
 
-    def write(self, table: pd.DataFrame, path: Path) -> None:
+    def write(self, table: pd.DataFrame, file: IO[bytes]) -> None:
         """See `Tables`."""
         mixed = [str(name) for name in table if table[name].map(type).nunique() > 1 and table[name].dtype == object]
-        table.assign(**{name: table[name].map(_text) for name in mixed}).to_parquet(path, index=False)
+        table.assign(**{name: table[name].map(_text) for name in mixed}).to_parquet(file, index=False)
 
 
 def _text(value: Any) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from lrbench.components import AVERAGES, DEFAULT_LR, OPTIMIZERS, GroupRules, configured_rate, metrics_of
 from lrbench.config import Experiment
-from lrbench.errors import LrbenchError
+from lrbench.errors import LrbenchError, counted
 from lrbench.reports.code.loop import Import, loop
 from lrbench.reports.code.schedules import Run, schedule_code
 from lrbench.reports.code.text import Call, Raw, call, comment, is_name, layout
@@ -190,6 +190,6 @@ def _numbers(run: Run, used: set[str]) -> list[str]:
         lines.append(f"steps_per_epoch = {per_epoch or batches}")
     if "total_steps" in used:
         epochs = run.experiment.epochs
-        note = f"  # {epochs} epochs of {per_epoch} steps" if epochs else ""
+        note = f"  # {counted(epochs, 'epoch')} of {counted(per_epoch, 'step')}" if epochs and per_epoch else ""
         lines.append(f"total_steps = {f'{epochs} * steps_per_epoch' if total is None else f'{total}{note}'}")
     return lines

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lrbench.analysis import Group, Record
+from lrbench.errors import counted
 from lrbench.reports.prose.phrases import joined, number_word
 from lrbench.runs import Status, tally
 
@@ -38,7 +39,7 @@ def so_far(groups: Sequence[Group]) -> str:
     """`So far, with 18 of 30 runs ended, `; empty if none is still to end."""
     records = records_of(groups)
     waiting = sum(not record.status.over for record in records)
-    return f"So far, with {len(records) - waiting} of {len(records):,} runs ended, " if waiting else ""
+    return f"So far, with {len(records) - waiting} of {counted(len(records), 'run')} ended, " if waiting else ""
 
 
 def lost_runs(groups: Sequence[Group]) -> str:
@@ -47,7 +48,7 @@ def lost_runs(groups: Sequence[Group]) -> str:
     counts = tally((r.status, r.result) for r in records if r.status.over and not r.status.complete)
     if not counts:
         return ""
-    return f"Of {len(records):,} runs, {joined([states(words, count) for words, count in counts.items()])}."
+    return f"Of {counted(len(records), 'run')}, {joined([states(words, count) for words, count in counts.items()])}."
 
 
 def states(words: str, count: int) -> str:

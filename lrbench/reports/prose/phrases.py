@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from lrbench.analysis import Difference, Row, rate_text
 from lrbench.components import Measure
+from lrbench.errors import plural
 from lrbench.reports.sentences import times_text
 
 NAMED = 3
@@ -30,7 +31,7 @@ def number_word(count: int) -> str:
 
 def counted(count: int, noun: str) -> str:
     """`two seeds`, `one seed`."""
-    return f"{number_word(count)} {noun}{'s' * (count != 1)}" if noun else number_word(count)
+    return f"{number_word(count)} {noun if count == 1 else plural(noun)}" if noun else number_word(count)
 
 
 def joined(names: Sequence[str], last: str = "and") -> str:

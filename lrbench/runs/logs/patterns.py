@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lrbench.errors import FolderError, UsageError, shortened
+from lrbench.errors import FolderError, UsageError, counted, shortened
 from lrbench.runs.csv_columns import printed
 from lrbench.runs.logs.read import Log, kept, lines_of, numbers_in
 
@@ -101,7 +101,9 @@ def _watched(path: Path) -> Iterator[str]:
     for number, line in enumerate(lines_of(path)):
         yield printed(line)
         if (taken := time.thread_time() - began) > LEAST_SECONDS + number * SECONDS_PER_LINE:
-            raise SlowPattern(f"the patterns of `read` took {taken:.0f} seconds for {number + 1:,} lines; {_ADVICE}")
+            raise SlowPattern(
+                f"the patterns of `read` took {taken:.0f} seconds for {counted(number + 1, 'line')}; {_ADVICE}"
+            )
 
 
 def _found(pattern: Any, line: str) -> Iterator[dict[str, str | None]]:
