@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import shutil
 import subprocess
@@ -22,11 +24,14 @@ from lrbench.analysis.audits import auditing
 from lrbench.analysis.evaluations import Evaluations
 from lrbench.analysis.kept_lines import KeptLines
 from lrbench.analysis.second_process import SecondProcess
+from lrbench.cli.app import main
 from lrbench.config import Experiment, dump_yaml, group, identity, validate, yaml_source, yaml_text
 from lrbench.errors import ConfigError
+from lrbench.reports import shown
 from lrbench.runs import RunFolder, find_runs
 
 MakeRun = Callable[..., Path]
+cli_report = importlib.import_module("lrbench.cli.report")  # `lrbench.cli.app` has a function of this name
 forks = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
 
 
@@ -185,6 +190,23 @@ def test_what_is_wrong_is_told_with_its_place(wrong: dict[str, Any], message: st
 
 
 # -- evaluations and seeds
+
+
+def test_a_report_answers_its_questions_once(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for lr in (0.01, 0.1, 1.0):
+        make_run([0.5, 0.1 + lr], lr=lr)
+    asked, collected = [], []
+    answer, show = shown.sections, cli_report._show
+    monkeypatch.setattr(shown, "sections", lambda *of: asked.append(of) or answer(*of))
+    monkeypatch.setattr(cli_report, "_show", lambda *of: collected.append(gc.isenabled()) or show(*of))
+    assert gc.isenabled()
+    with pytest.raises(SystemExit) as ended:
+        main(["report", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "report")])
+    assert ended.value.code == 0 and "Wrote" in capsys.readouterr().out
+    assert len(asked) == 1, "the page and the terminal have the same answers"
+    assert collected == [False] and gc.isenabled()
 
 
 def test_evaluations_know_what_is_measured() -> None:

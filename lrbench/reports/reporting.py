@@ -130,7 +130,9 @@ def report(
     files = _write(folder, shown, best)
     content = {one.name: getattr(shown, one.name) for one in fields(Shown)}
     incomplete = best.incomplete if best else NO_WINNER * standalone
-    return Report(**content, page=files[0], files=tuple(files), incomplete=incomplete)
+    made = Report(**content, page=files[0], files=tuple(files), incomplete=incomplete)
+    vars(made).update(vars(shown))  # with what was worked out of it, which a table in the terminal shows too
+    return made
 
 
 def gather(
