@@ -154,7 +154,7 @@ def gather(
         where = ", ".join(str(p) for p in paths)
         raise UsageError(f"no runs in {where}; `lrbench run CONFIG` creates one")
     found = set_apart(found)
-    labels = labels_of(grouped(found, metric, pool_code))
+    labels = labels_of(grouped(found, metric, pool_code)) if filters else {}
     found, tests = kept(found, filters, labels), kept_tests(tests, filters)
     metric = metric or default_metric(found)
     aim = None if target is None else Target.parse(target, found)

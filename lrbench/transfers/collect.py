@@ -47,7 +47,7 @@ def collect(paths: Sequence[Path], metric: str | None, filters: Sequence[str]) -
     if not records:
         raise UsageError(f"no runs in {', '.join(map(str, paths))}; `lrbench sweep CONFIG` trains a grid")
     records = [record for record in set_apart(records) if not record.confirms]  # they had no part in the choice
-    records = kept(records, filters, labels_of(grouped(records, metric)))
+    records = kept(records, filters, labels_of(grouped(records, metric)) if filters else {})
     measure = measure_named(records, metric or default_metric(records))
     found = [family for family in families(grouped(records, metric), measure) if _rated(family)]
     if not found:
