@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import shutil
 import subprocess
@@ -17,16 +19,21 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lrbench
 from lrbench.analysis import Record, audited, folded, kept_lines, read_one, read_runs, seed_numbers
 from lrbench.analysis.audits import auditing
 from lrbench.analysis.evaluations import Evaluations
 from lrbench.analysis.kept_lines import KeptLines
 from lrbench.analysis.second_process import SecondProcess
+from lrbench.cli.app import main
 from lrbench.config import Experiment, dump_yaml, group, identity, validate, yaml_source, yaml_text
 from lrbench.errors import ConfigError
+from lrbench.reports import reporting, shown
+from lrbench.reports.page import details
 from lrbench.runs import RunFolder, find_runs
 
 MakeRun = Callable[..., Path]
+cli_report = importlib.import_module("lrbench.cli.report")  # `lrbench.cli.app` has a function of this name
 forks = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
 
 
@@ -185,6 +192,25 @@ def test_what_is_wrong_is_told_with_its_place(wrong: dict[str, Any], message: st
 
 
 # -- evaluations and seeds
+
+
+def test_a_report_answers_its_questions_once(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for lr in (0.01, 0.1, 1.0):
+        make_run([0.5, 0.1 + lr], lr=lr)
+    asked, named, collected = [], [], []
+    answer, group, show = shown.sections, reporting.grouped, cli_report._show
+    monkeypatch.setattr(shown, "sections", lambda *of: asked.append(of) or answer(*of))
+    monkeypatch.setattr(reporting, "grouped", lambda *of: named.append(of) or group(*of))
+    monkeypatch.setattr(cli_report, "_show", lambda *of: collected.append(gc.isenabled()) or show(*of))
+    assert gc.isenabled()
+    with pytest.raises(SystemExit) as ended:
+        main(["report", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "report")])
+    assert ended.value.code == 0 and "Wrote" in capsys.readouterr().out
+    assert len(asked) == 1, "the page and the terminal have the same answers"
+    assert len(named) == 1, "there are no filters, which take labels"
+    assert collected == [False] and gc.isenabled()
 
 
 def test_evaluations_know_what_is_measured() -> None:
@@ -406,3 +432,18 @@ def test_a_folder_that_can_t_be_written_is_read(many: Path, monkeypatch: pytest.
     (many / ".cache").write_text("a file")
     assert read_counted(many, monkeypatch)[1] == 4
     assert read_counted(many, monkeypatch)[1] == 4
+
+
+def test_a_page_looks_at_each_run_s_environment_once_and_for_jobs_only_where_runs_are_left(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for lr in (0.01, 0.1, 1.0):
+        make_run([0.5, 0.1 + lr], lr=lr)
+    looked, described = [], []
+    job, environment = RunFolder.job, details._environment
+    assert isinstance(job, property) and job.fget is not None
+    find = job.fget
+    monkeypatch.setattr(RunFolder, "job", property(lambda folder: looked.append(folder) or find(folder)))
+    monkeypatch.setattr(details, "_environment", lambda record: described.append(record) or environment(record))
+    lrbench.report(tmp_path / "runs", tmp_path / "report")
+    assert not looked and len(described) == 3

@@ -57,6 +57,7 @@ class Group:
     told: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     _values: dict[str, tuple[Values, Values]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _reached: dict[str, dict[int | str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _spreads: dict[str, Spread | None] = field(default_factory=dict, init=False, repr=False, compare=False)
     _standing: dict[tuple[str, int], tuple[float, float]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -114,7 +115,9 @@ class Group:
 
     def spread(self, metric: str) -> Spread | None:
         """Summarise the values of a metric."""
-        return Spread.of(self.values(metric).values(), logs=self.by_ratio(metric))
+        if metric not in self._spreads:
+            self._spreads[metric] = Spread.of(self.values(metric).values(), logs=self.by_ratio(metric))
+        return self._spreads[metric]
 
     def lost(self, metric: str) -> int:
         """Count the seeds that diverged, failed, ended on a plateau, or without a finite value of the metric."""

@@ -13,7 +13,7 @@ from lrbench.analysis.evaluations import usable
 from lrbench.analysis.folded import UNSURE_SECONDS, Stamps, read_all, stamps_of
 from lrbench.analysis.records import Record, read_one
 from lrbench.errors import LrbenchError, UsageError
-from lrbench.runs import Growing, RunFolder, Status, find_runs
+from lrbench.runs import Growing, RunFolder, Status, find_runs, folders_in
 
 SEARCH_SECONDS = 120.0
 """Everything is looked at again after this long, in case a file system does not tell of changes in folders."""
@@ -36,16 +36,6 @@ class _Known:
     stamps: Stamps
     stamp: int | None
     growing: Growing | None = None
-
-
-def _folders_in(path: Path) -> list[Path]:
-    """Return the folders in a folder; a link may lead in circles, which `is_dir` of an entry raises for."""
-    with os.scandir(path) as entries:
-        return [
-            Path(entry.path)
-            for entry in entries
-            if entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and Path(entry.path).is_dir())
-        ]
 
 
 @dataclass
@@ -101,7 +91,7 @@ class RunsReader:
             try:
                 found += find_runs([path])
                 runs = {folder.path for folder in found}
-                others = _folders_in(path) if path not in runs else []
+                others = [folder for _, folder in folders_in(path)] if path not in runs else []
                 self._listed |= {other: _settled(other) for other in others if other not in runs}
             except (UsageError, OSError):  # not there yet, or gone again
                 self._listed[path] = 0

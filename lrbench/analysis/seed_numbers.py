@@ -7,6 +7,7 @@ predictive distribution without prior knowledge of the effect. The power is the 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,16 +77,24 @@ def _power(
     from scipy import special
 
     total = np.arange(n + 1, most + 1)
-    later, error = freedom + total - n, spread / np.sqrt(total)
+    error = spread / np.sqrt(total)
     shift = spread * np.sqrt(1 / n - 1 / total)
 
     def below(value: np.ndarray) -> np.ndarray:
         return np.asarray(special.stdtr(freedom, (value - mean) / shift))
 
-    apart = -special.stdtrit(later, level / 2) * error
+    apart = _quantiles(freedom, n, most, level / 2) * error
     open_ = below(apart) - below(-apart)
     if within is not None:
-        half = -special.stdtrit(later, tie) * error
+        half = _quantiles(freedom, n, most, tie) * error
         low, high = np.maximum(within[0] + half, -apart), np.minimum(within[1] - half, apart)
         open_ = open_ - np.where(low < high, below(high) - below(low), 0.0)
     return np.asarray(1 - open_)
+
+
+@functools.lru_cache(maxsize=256)
+def _quantiles(freedom: float, n: int, most: int, level: float) -> np.ndarray:
+    """Return Student's quantile with n + 1, n + 2, …, `most` seeds in all; most arms of a comparison share it."""
+    from scipy import special
+
+    return np.asarray(-special.stdtrit(freedom + np.arange(n + 1, most + 1) - n, level))

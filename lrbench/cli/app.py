@@ -161,8 +161,8 @@ def _code(words: list[str]) -> int:
         if error.filename is None:
             give_up(Console())
             return _complain(f"cannot write the output: {error.strerror}", 1)  # JSON would be the output
-        said = on_one_line(f"{shortened(os.fsdecode(error.filename), 200)}: {error.strerror}", words)
-        return complain(said, 2 if error.errno == errno.ENAMETOOLONG else 1)
+        named = on_one_line(f"{shortened(os.fsdecode(error.filename), 200)}: {error.strerror}", words)
+        return complain(named, 2 if error.errno == errno.ENAMETOOLONG else 1)
     except Exception as error:
         if (said := told(error, words)) is not None:
             return complain(said, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,9 +46,9 @@ def report(
     debug: Debug = False,
 ) -> None:
     """Compare runs in a figure, a table and an HTML page; also written as PNG, SVG, Markdown and CSV."""
+    from lrbench.analysis import no_collections
     from lrbench.cli.columns import MOST_ROWS, parse_rows, split_columns
     from lrbench.reports import formatted_table, gather
-    from lrbench.reports import report as write_report
 
     if form is not None and (out is not None or standalone):
         wrong = "--standalone" if out is None else "--out"
@@ -65,7 +66,14 @@ def report(
             raise UsageError(f"--format {form} prints the table of runs, and there are only range tests in {where}")
         typer.echo(formatted_table(shown.best(most), form), nl=False)
         return
-    made = write_report(paths, out, **asked, pool_code=pool_code, standalone=standalone)
+    with no_collections():  # until the runs are out of memory again
+        _write_and_show(paths, out, most, **asked, pool_code=pool_code, standalone=standalone)
+
+
+def _write_and_show(paths: Sequence[Path], out: Path | None, most: int | None, **asked: Any) -> None:
+    from lrbench.reports import report as write_report
+
+    made = write_report(paths, out, **asked)
     _check_readable(made.shown)
     _show(made, most)
 

@@ -131,7 +131,9 @@ def report(
     content = {one.name: getattr(shown, one.name) for one in fields(Shown)}
     without = NO_WINNER if shown.comparison is None else NOT_OURS
     incomplete = best.incomplete if best else without * standalone
-    return Report(**content, page=files[0], files=tuple(files), incomplete=incomplete)
+    made = Report(**content, page=files[0], files=tuple(files), incomplete=incomplete)
+    vars(made).update(vars(shown))  # with what was worked out of it, which a table in the terminal shows too
+    return made
 
 
 def gather(
@@ -154,7 +156,7 @@ def gather(
     found = set_apart(found)
     tests = kept_tests(tests, filters)
     if found or not tests:  # a filter may mean range tests alone, where there are no runs
-        found = kept(found, filters, labels_of(grouped(found, metric, pool_code)))
+        found = kept(found, filters, labels_of(grouped(found, metric, pool_code)) if filters else {})
     if not found:
         _check_no_runs(paths, {"--metric": metric, "--baseline": baseline, "--target": target, "--columns": columns})
     metric = metric or default_metric(found)

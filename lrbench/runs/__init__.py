@@ -12,7 +12,7 @@ from lrbench.runs.csv_thinned import read_thinned
 from lrbench.runs.environment import NODE, UNKNOWN, Environment, Sizes, changes, describe, now, own_modules, place
 from lrbench.runs.files import check_links, finite, leads_out, read_json, relative, replacing, to_json, writing
 from lrbench.runs.files import write as write_file
-from lrbench.runs.find import find_runs, no_runs, of_range_test
+from lrbench.runs.find import find_runs, folders_in, no_runs, of_range_test
 from lrbench.runs.folder import RunFolder
 from lrbench.runs.jobs import JOBS, Job
 from lrbench.runs.lock import DEAD_AFTER_SECONDS, WATCHED_SECONDS, birth

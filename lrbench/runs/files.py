@@ -138,7 +138,7 @@ def check_links(folder: Path, root: Path) -> None:
 
     So is a folder in one that is. A stranger's folder could thus have other files of this machine shown, or written to.
     """
-    links = [folder]
+    links = [] if folder.parent == root and not folder.is_symlink() else [folder]  # beside links, `root` alone leads on
     with contextlib.suppress(OSError), os.scandir(folder) as entries:  # one that is not there has none
         links += [Path(entry.path) for entry in entries if entry.is_symlink()]
     for link in links:

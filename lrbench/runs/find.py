@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,12 +26,17 @@ def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
         if not path.is_dir():
             raise UsageError(f"{path} is a file, not a run folder or a folder of runs")
         try:
-            candidates = [_itself(path)] if RunFolder(path).is_run else sorted(path.iterdir(), key=_links_last)
+            if RunFolder(path).is_run:
+                run = _itself(path)
+                found.setdefault(run.resolve(), RunFolder(run))
+                continue
+            inside = folders_in(path)
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-        for run in candidates:
-            if run.is_dir() and (folder := RunFolder(run)).is_run:
-                found.setdefault(run.resolve(), folder)
+        resolved = path.resolve()
+        for is_link, run in sorted(inside):
+            if (folder := RunFolder(run)).is_run:
+                found.setdefault(run.resolve() if is_link else resolved / run.name, folder)
     return list(found.values())
 
 
@@ -57,10 +63,16 @@ def of_range_test(folder: Path) -> bool:
     return folder.absolute().parent.parent.name == _RANGE_TESTS
 
 
+def folders_in(path: Path) -> list[tuple[bool, Path]]:
+    """Return the folders in a folder, and whether each is a link to one; only links are looked at one by one."""
+    with os.scandir(path) as entries:
+        return [
+            (entry.is_symlink(), Path(entry.path))
+            for entry in entries
+            if entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and Path(entry.path).is_dir())  # no circle
+        ]
+
+
 def _itself(path: Path) -> Path:
     """Return a run folder that was named: what it leads to, if it is a link."""
     return path.resolve() if path.is_symlink() else path
-
-
-def _links_last(path: Path) -> tuple[bool, Path]:
-    return path.is_symlink(), path

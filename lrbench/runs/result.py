@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
@@ -170,7 +170,9 @@ class RunResult:
 
     def plain(self) -> dict[str, Any]:
         """Return the contents of `result.json`."""
-        values = {**asdict(self), "status": self.status.value}
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        values = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+        values["status"] = self.status.value
         if self.skipped is None:
             del values["skipped"]
         return values

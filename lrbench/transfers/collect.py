@@ -48,7 +48,7 @@ def collect(paths: Sequence[Path], metric: str | None, filters: Sequence[str]) -
     if not records:
         raise no_runs(paths, "lrbench sweep CONFIG")
     records = [record for record in set_apart(records) if not record.confirms]  # they had no part in the choice
-    records = kept(records, filters, labels_of(grouped(records, metric)))
+    records = kept(records, filters, labels_of(grouped(records, metric)) if filters else {})
     measure = measure_named(records, metric or default_metric(records))
     found = [family for family in families(grouped(records, metric), measure) if _rated(family)]
     if not found:

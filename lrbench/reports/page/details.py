@@ -6,6 +6,7 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Sequence
+from sys import intern
 from typing import Any
 
 from lrbench.analysis import Group, Record, once, value_text
@@ -66,9 +67,9 @@ def _details(
 
 def _printed(record: Record) -> dict[str, str]:
     """Return the Slurm job of a run that is not complete, and the last lines that a failed one printed."""
-    job, log = record.folder.job, record.folder.job_log
     if record.status.complete:
         return {"job": "", "output": ""}
+    job, log = record.folder.job, record.folder.job_log
     told = "" if job is None or log is None else f"job {job.id}, log {log.parent.name}/{log.name}"
     printed = None
     if record.foreign and record.status is Status.FAILED and record.folder.output.is_file():
@@ -125,6 +126,11 @@ def _distinct(records: Sequence[Record]) -> list[tuple[str, str, int]]:
 
 
 def _key(record: Record) -> str:
+    """Return the environment as text, without what each run has of its own: most runs share it, and so its memory."""
+    return once([record], "environment", lambda: intern(_environment(record)))
+
+
+def _environment(record: Record) -> str:
     kept = {k: v for k, v in record.environment.plain.items() if k not in _OF_THE_RUN}
     return printable(json.dumps(kept, default=str, ensure_ascii=False))
 
