@@ -124,8 +124,12 @@ def save_figures(
     if not several and out is not None and folder is None:
         named = {kinds[0]: _file(out, form)}
     endings = {path.suffix[1:].lower() for path in named.values()}
-    given = {"--axis": axis, "--target": asked.get("target"), "--svg-text": look.get("svg_text")}
-    _check_used(kinds, endings, {**given, "--dpi": dpi != DPI})
+    given = {
+        option("--axis"): axis,
+        option("--target"): asked.get("target"),
+        option("--svg-text"): look.get("svg_text"),
+    }
+    _check_used(kinds, endings, {**given, option("--dpi"): dpi != DPI})
     shown = gather(runs, **asked)
     files, without = [], {}
     for one in kinds:
@@ -144,13 +148,13 @@ def save_figures(
 
 def _check_used(kinds: Sequence[str], endings: Iterable[str], given: Mapping[str, Any]) -> None:
     """Raise UsageError for an option that no figure uses."""
-    uses = {"--axis": ("heatmap", "lengths"), "--target": ("target", "arrivals")}
-    formats = {"--svg-text": "svg", "--dpi": "png"}
+    uses = {option("--axis"): ("heatmap", "lengths"), option("--target"): ("target", "arrivals")}
+    formats = {option("--svg-text"): "svg", option("--dpi"): "png"}
     for name, value in given.items():
         used = uses.get(name, ()) or (formats[name],)
         if value and not {*used} & {*kinds, *endings}:
             what = f"figures of {' and '.join(used)}" if name in uses else f"files that end in .{formats[name]}"
-            raise UsageError(f"{option(name)} is for {what}, and none is asked for; leave it out")
+            raise UsageError(f"{name} is for {what}, and none is asked for; leave it out")
 
 
 def kinds_named(text: str, *, several: bool) -> list[str]:

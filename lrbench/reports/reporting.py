@@ -158,7 +158,8 @@ def gather(
     if found or not tests:  # a filter may mean range tests alone, where there are no runs
         found = kept(found, filters, labels_of(grouped(found, metric, pool_code)) if filters else {})
     if not found:
-        _check_no_runs(paths, {"--metric": metric, "--baseline": baseline, "--target": target, "--columns": columns})
+        told = {option("--metric"): metric, option("--baseline"): baseline, option("--target"): target}
+        _check_no_runs(paths, {**told, option("--columns"): columns})
     metric = metric or default_metric(found)
     aim = None if target is None else Target.parse(target, found)
     measure = measure_named(found, metric)
@@ -187,7 +188,7 @@ def _check_no_runs(paths: Sequence[Path], asked: Mapping[str, Any]) -> None:
     for name, value in asked.items():
         if value:
             shown = value if isinstance(value, str) else ",".join(value)
-            raise UsageError(f"{option(name)} {shown}: there are only range tests in {', '.join(map(str, paths))}")
+            raise UsageError(f"{name} {shown}: there are only range tests in {', '.join(map(str, paths))}")
 
 
 def _rivals(groups: Sequence[Group], ended: Sequence[Group]) -> list[Group]:

@@ -100,9 +100,8 @@ def _check_same(source: RunFolder, experiment: Experiment, parts: Parts, step: i
     if changed := changes(known, experiment):
         raise FolderError(f"{changed[0]} since it was trained")
     if known.sizes.steps_per_epoch != parts.steps_per_epoch or known.sizes.total_steps is None:
-        raise FolderError(
-            f"steps in its epochs: {known.sizes.steps_per_epoch}; in those of this run: {parts.steps_per_epoch}"
-        )
+        steps = counted(known.sizes.steps_per_epoch or 0, "step")
+        raise FolderError(f"its epochs have {steps}, those of this run {parts.steps_per_epoch}")
     if _without_length(other) != _without_length(experiment):
         raise FolderError("its config differs in more than schedule and length")
     theirs = schedule_of(other, parts.start, parts.peak_lr, known.sizes.total_steps, parts.steps_per_epoch)

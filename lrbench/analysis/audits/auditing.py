@@ -123,8 +123,8 @@ def _check_lengths(records: Sequence[Record], said: Stated) -> None:
     """Raise UsageError for lengths that are too long to check, or that no run needs."""
     if said.total_steps is not None and said.total_steps > MOST_STEPS:
         raise UsageError(f"{option('--total-steps')} must be at most {MOST_STEPS:,} (got {said.total_steps:,})")
-    lengths = {"--total-steps": said.total_steps, "--steps-per-epoch": said.steps_per_epoch}
-    given = " and ".join(option(name) for name, value in lengths.items() if value is not None)
+    lengths = {option("--total-steps"): said.total_steps, option("--steps-per-epoch"): said.steps_per_epoch}
+    given = " and ".join(name for name, value in lengths.items() if value is not None)
     if given and said.schedule is None and all(isinstance(record.experiment, Experiment) for record in records):
         raise UsageError(f"{given}: these runs record their own lengths; give {option('--schedule')} too")
 
