@@ -110,7 +110,7 @@ PUBLIC = {
         STEP_COLUMNS Columns Growing DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail
         UNKNOWN JOBS Job
         first_failure last_output
-        WATCHED_SECONDS birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs
+        WATCHED_SECONDS birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs folders_in
         no_runs of_range_test
         last_lines last_row now parsed place read_csv read_json relative replacing to_json write_file writing
         Log Meaning DROPPED SlowPattern Source read_thinned guessed read_number read_events read_log finite SPLITS
