@@ -594,7 +594,7 @@ def test_without_a_suggestion_nothing_is_written(cli: Cli, write_config: Callabl
         (("--end", "nan"), "--end must be a learning rate from 1e-30 to 1e30"),
         (("--iterations", "0"), "--iterations must be 2 to"),
         (("--iterations", "many"), "must be a whole number (got 'many')"),
-        (("--seeds", "0"), "must be a whole number, at least 1 (got 0)"),
+        (("--seeds", "0"), "must be a whole number from 1 to 10,000 (got 0)"),
         (("--shape", "square"), "must be exponential or linear"),
         (("--smoothing", "1"), "at least 0 and less than 1"),
         (("--stop-factor", "0.5"), "greater than 1"),

@@ -68,7 +68,7 @@ def test_it_is_a_schema_and_is_made_without_torch(cli: Callable[..., tuple[int, 
     assert code == 0 and done.stderr == "" and "# yaml-language-server: $schema=mine.json" in out
     assert json.loads(Path("mine.json").read_text()) == SCHEMA
     code, _, err = cli("schema", "--out", "mine.json/x.json")
-    assert code == 1 and "cannot write" in err
+    assert code == 2 and err == "Error: --out mine.json is a file, not a folder\n"
 
 
 FILES = [
