@@ -80,7 +80,7 @@ def _once(
         except BaseException:
             process.kill()
             raise
-    return running.conclude(end, time.monotonic() - began)
+    return running.conclude(end, end.at - began)
 
 
 def _checkpoint(folder: RunFolder, config: CommandConfig) -> Path | None:
@@ -151,16 +151,16 @@ class Running:
             if end is not None:
                 return end
             self.folder.guard()
-            if time.monotonic() - self.looked > self.rest:
-                self.look()
-            if self.beyond:  # its output can't be read
-                return self.stopped(PATIENCE)
             if self.config.stall is not None:
                 self._note_progress()
             self.interrupted = stop()
             self.beyond = "" if self.interrupted else self.limits.exceeded() or ""
             if self.interrupted or self.beyond:  # without memory there is no time to be gentle
                 return self.stopped(PATIENCE[-1:] if self.limits.out_of_memory else PATIENCE)
+            if time.monotonic() - self.looked > self.rest:  # last, since it may end while its output is read
+                self.look()
+            if self.beyond:  # its output can't be read
+                return self.stopped(PATIENCE)
 
     def _note_progress(self) -> None:
         """Note whether it has written something since: output, rows, or another file in the run's folder."""
