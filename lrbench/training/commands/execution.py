@@ -67,14 +67,16 @@ def _once(
         folder.amend_environment({"resumed": [*folder.environment().resumed, now()]})
     with visible(config.gpus or 1) as gpus:
         environment = _environment(folder, config, threads, resumed) | gpus
-        began = time.monotonic()
+        with contextlib.suppress(OSError):  # which `Process` tells
+            folder.output.touch()
+        before, began = folder.written(), time.monotonic()
         process = Process(
             config.arguments(folder.path.absolute(), checkpoint),
             folder=config.start(folder.path),
             environment=environment,
             output=folder.output,
         )
-        running = Running(folder, config, process, watch)
+        running = Running(folder, config, process, watch, written=before)
         try:
             end = running.until_its_end(stop)
         except BaseException:
