@@ -23,6 +23,7 @@ import traceback
 import warnings
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class LrbenchError(Exception):
@@ -87,10 +88,19 @@ class UserCodeError(RunError):
     @classmethod
     def of(cls, what: str, error: BaseException) -> UserCodeError:
         """Wrap an error and show its last three frames."""
-        stack = traceback.extract_tb(error.__traceback__)[-3:]
-        shown = "".join(traceback.format_list(stack)).rstrip()
-        said = ": ".join(text for text in (f"{what} raised {type(error).__name__}", _said(error)) if text)
+        stack = traceback.extract_tb(error.__traceback__)
+        if isinstance(error, ForcedEnd):  # the last frame is ours, which prevented it
+            place = f" ({Path(stack[-2].filename).name}, line {stack[-2].lineno})" if len(stack) > 1 else ""
+            said, stack[:] = f"{reason_of(error)}{place}", stack[-2:-1]
+        else:
+            text = re.sub(r"\A([^\n]*:)[ \r]*\n\s*", r"\1 ", _said(error)).rstrip(": \n")
+            said = ": ".join(text for text in (f"{what} raised {type(error).__name__}", text) if text)
+        shown = "".join(traceback.format_list(stack[-3:])).rstrip()
         return cls(f"{said}\n{shown}".rstrip())
+
+
+class ForcedEnd(SystemExit):
+    """The user's code tried to end its own process; the message is what it did, such as `called os._exit(7)`."""
 
 
 class Interrupted(LrbenchError):
@@ -113,6 +123,8 @@ def reason_of(error: BaseException) -> str:
     """Return an error's message on one line, without C++ frames and SQL; its type if it has none or is no Exception."""
     text = " ".join(_said(error).split())
     kind = type(error).__name__
+    if isinstance(error, ForcedEnd):
+        return f"your code {text}"
     return (text and (text if isinstance(error, Exception) else f"{kind}: {text}")) or kind
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -417,6 +420,40 @@ def test_a_command_is_stopped_after_its_timeout(tmp_path: Path) -> None:
     assert result is not None
     assert result.status is Status.FAILED
     assert result.reason.startswith("it was stopped after its timeout of 0.3 seconds")
+
+
+def test_a_command_that_ended_is_not_stopped_while_its_output_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look at its output lasts until it has ended, and much longer than its limits allow."""
+    read = execution.Running.read
+
+    def slow(running: execution.Running) -> None:
+        (tmp_path / "looked").touch()
+        with contextlib.suppress(ValueError):  # it has been waited for
+            wait_until(lambda: bool(select.select([running.process._socket], [], [], 0)[0]))
+        running.limits.began -= 10_000
+        running.limits.heard -= 10_000
+        read(running)
+
+    monkeypatch.setattr(execution.Running, "read", slow)
+    text = f"""
+    echo val_loss 0.5
+    until [ -e {tmp_path}/looked ]; do sleep 0.1; done
+    """
+    result = run_command(tmp_path, text, read={"stdout": "val_loss {val_loss}"}, timeout="1h", stall="1h").result()
+    assert result is not None
+    assert result.status is Status.FINISHED, result.reason
+
+
+def test_the_time_of_a_command_ends_with_it(tmp_path: Path) -> None:
+    """Not when lrbench finds time to notice."""
+    process = execution.Process(["true"], folder=tmp_path, environment=os.environ, output=tmp_path / "output")
+    wait_until(lambda: bool(select.select([process._socket], [], [], 0)[0]))
+    noticed = time.monotonic()
+    end = process.wait(PATIENCE)
+    assert end is not None and end.well
+    assert end.at <= noticed
 
 
 def test_a_failed_command_is_retried(tmp_path: Path) -> None:

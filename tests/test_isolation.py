@@ -132,13 +132,26 @@ def test_settings_that_a_model_makes_when_built_hold_in_its_own_run(tmp_path: Pa
         ("no_gradients", "does not require grad"),
         ("raise_own", "raised Own: mine"),
         ("raise_interrupt", "raised KeyboardInterrupt"),
-        ("leave", "raised SystemExit: os._exit(0)"),
+        ("leave", "your code called os._exit(0)"),
     ],
 )
 def test_it_fails_alone(tmp_path: Path, tiny: Any, act: str, reason: str) -> None:
     failed, other = run([tiny(model=model(act)), tiny()], runs=tmp_path)
     assert (failed.status.value, other.status.value) == ("failed", "finished")
     assert reason in failed.message and reason.split()[-1] in (failed.path / "error.log").read_text()
+
+
+def test_only_the_user_s_file_is_shown_of_a_forced_end(tmp_path: Path, tiny: Any) -> None:
+    (failed,) = run([tiny(model=model("leave"))], runs=tmp_path)
+    first, *frames = failed.message.splitlines()
+    assert re.search(r"your code called os\._exit\(0\) \(test_isolation\.py, line \d+\)$", first)
+    assert Path(__file__).name in frames[0] and "process.py" not in failed.message
+
+
+def test_a_reason_does_not_end_at_a_colon() -> None:
+    told = str(UserCodeError.of("training", ValueError("example 17 is bad:\n  its label is 12\n  and more")))
+    assert told == "training raised ValueError: example 17 is bad: its label is 12\n  and more"
+    assert str(UserCodeError.of("training", ValueError("it is bad:\n"))) == "training raised ValueError: it is bad"
 
 
 def test_an_exception_of_one_s_own_in_a_factory_is_told_as_such(tmp_path: Path, tiny: Any) -> None:

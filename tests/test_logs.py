@@ -188,6 +188,30 @@ def test_many_slow_searches_are_ended_too(tmp_path: Path, monkeypatch: pytest.Mo
         read_printed(path, "(?P<v>.*.*.*=.*!)")
 
 
+@pytest.mark.parametrize(
+    ("pattern", "line"),
+    [
+        ("Val_Loss {x}", "val_loss 1\n"), ("a {x} longer: {y}", "A 1\x1b[0m lon\x1b[1mger: 2\n"),
+        ("loss {x}", "lo\u017f\u017f 1\n"), ("steps?(?P<x>\\d)", "step1\n"), ("ab{1}(?P<x>\\d)", "AB1\n"),
+        ("loss (?P<x>\\d)|b (?P<y>\\d)", "b 1\n"), ("ab*(?P<x>\\d)", "a1\n"), ("{x}", "1\n"),
+    ],
+)  # fmt: skip
+def test_lines_that_fit_are_searched(tmp_path: Path, pattern: str, line: str) -> None:
+    assert len(read_printed(written(tmp_path, f"other words\n{line}"), pattern)) == 1
+
+
+def test_lines_that_can_t_fit_are_not_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search costs a hundred times as much as looking for a word that the pattern needs."""
+    searched: list[str] = []
+    found = patterns._found
+    monkeypatch.setattr(patterns, "_found", lambda one, line: searched.append(line) or found(one, line))
+    path = written(tmp_path, "line 17\n" * 1000 + "step 1 LOSS 0.5\n")
+    assert read_printed(path, "step {step} loss {loss}") == read_printed(
+        path, "step (?P<step>\\d+) loss (?P<loss>[\\d.]+)"
+    )
+    assert searched == ["step 1 LOSS 0.5\n"] * 2
+
+
 def test_a_missing_log_is_told_with_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "other.csv").touch()

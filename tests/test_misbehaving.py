@@ -112,10 +112,13 @@ def test_which_limit_is_exceeded(monkeypatch: pytest.MonkeyPatch) -> None:
     watched = LimitWatch(Limits(timeout=60, stall=10), os.getpid(), *now * 2)
     now[0] = 109
     assert watched.exceeded() is None
+    now[0] = 111
+    told = "it was stopped because it got nowhere in the 10 seconds since its start (its `stall` limit)"
+    assert watched.exceeded() == told
     watched.progressed()
     now[0] = 118
     assert watched.exceeded() is None
-    now[0] = 120
+    now[0] = 122
     assert watched.exceeded() == "it was stopped because it got no further for 10 seconds (its `stall` limit)"
     watched.progressed()
     now[0] = 161
@@ -368,6 +371,12 @@ def test_a_command_that_stalls_is_stopped(tmp_path: Path) -> None:
     assert outcome.message.startswith(
         "it was stopped because it got no further for 1.5 seconds (its `stall` limit)\n  loading\nFull output: "
     )
+
+
+def test_a_command_that_is_stopped_before_it_has_begun_is_told_as_such(tmp_path: Path) -> None:
+    outcome = run_command(tmp_path, "exec sleep 100", stall=1)
+    told = "it was stopped because it got nowhere in the 1 second since its start (its `stall` limit)"
+    assert outcome.message.startswith(told)
 
 
 def test_what_a_command_says_of_being_stopped_is_left_to_its_log(tmp_path: Path) -> None:

@@ -100,10 +100,10 @@ def acting(outputs: int, act: str, evaluating: bool = False) -> nn.Module:
 
 
 FAILING = {
-    "interrupt": "SystemExit: kill of its own process with SIGINT",
-    "terminate": "SystemExit: raise_signal of its own process with SIGTERM",
-    "interrupt_thread": "SystemExit: pthread_kill of its own process with SIGINT",
-    "interrupt_main": "SystemExit: interrupt_main of its own process with SIGINT",
+    "interrupt": "your code asked its own process to stop by kill with SIGINT",
+    "terminate": "your code asked its own process to stop by raise_signal with SIGTERM",
+    "interrupt_thread": "your code asked its own process to stop by pthread_kill with SIGINT",
+    "interrupt_main": "your code asked its own process to stop by interrupt_main with SIGINT",
     "leave": "SystemExit: no more",
     "read_input": "EOFError: EOF when reading a line",
     "remove_folder": "was removed during the run",

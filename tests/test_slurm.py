@@ -134,6 +134,7 @@ def test_no_cluster_answers(
     code, _, err = cli("sweep", write_config(), "--lr", "0.1,0.2", "--executor", "slurm", "--slurm", "time=3")
     assert code == 2 and f"no Slurm cluster answers on this machine ({said.splitlines()[-1]}); use it on" in err
     assert "--slurm cluster=local" in err and "DNS" not in err
+    assert not Path("runs").exists(), "or its status would be pending for ever"
 
 
 def test_no_slurm_here(cli: Cli, write_config: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -37,6 +37,10 @@ class Failure:
     code: int
     lines: list[str]
 
+    def last(self, count: int) -> list[str]:
+        """Return its last lines without the mark of its rank."""
+        return [_MARK.sub("", line).removeprefix(" ") if _MARK.match(line) else line for line in self.lines[-count:]]
+
 
 def last_output(path: Path, count: int, end: int | None = None) -> list[str]:
     """Return the last lines of a command's output; of the rank that failed first, if torchrun reports one.

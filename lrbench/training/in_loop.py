@@ -13,6 +13,7 @@ from lrbench.config import Experiment
 from lrbench.errors import (
     ConfigError,
     DataError,
+    ForcedEnd,
     Interrupted,
     LockedError,
     LrbenchError,
@@ -94,5 +95,6 @@ def _once(
         if isinstance(error, KeyboardInterrupt) and stop():  # the second signal; any other is the user's
             raise
         plain = f"{type(error).__name__}: {reason_of(error)}"
-        frames = str(UserCodeError.of("training", error)) if experiment.imports else plain
+        theirs = experiment.imports or isinstance(error, ForcedEnd)
+        frames = str(UserCodeError.of("training", error)) if theirs else plain
         return failure(folder, experiment, around.blamed(frames))

@@ -23,6 +23,7 @@ class LimitWatch:
         limits: the limits.
         pid: the process that executes the run; what it starts counts as its own.
         out_of_memory: whether the run exceeded its memory, so that there is no time to end it gently.
+        moved: whether it has got on at all; until then, starting may just take longer than `stall`.
     """
 
     limits: Limits
@@ -31,10 +32,11 @@ class LimitWatch:
     heard: float = field(default_factory=time.monotonic)
     looked: float = field(default_factory=time.monotonic)
     out_of_memory: bool = False
+    moved: bool = False
 
     def progressed(self) -> None:
         """Note that the run has got on."""
-        self.heard = time.monotonic()
+        self.heard, self.moved = time.monotonic(), True
 
     def exceeded(self) -> str | None:
         """Return in words which limit the run exceeds; None if it keeps to all."""
@@ -42,7 +44,9 @@ class LimitWatch:
         if limits.timeout is not None and now - self.began > limits.timeout:
             return f"it was stopped after its timeout of {spoken(limits.timeout)}"
         if limits.stall is not None and now - self.heard > limits.stall:
-            return f"it was stopped because it got no further for {spoken(limits.stall)} (its `stall` limit)"
+            long = spoken(limits.stall)
+            nothing = f"no further for {long}" if self.moved else f"nowhere in the {long} since its start"
+            return f"it was stopped because it got {nothing} (its `stall` limit)"
         if limits.memory is not None and now - self.looked > MEMORY_SECONDS:
             self.looked = now
             used = memory_of(self.pid, limits.memory)

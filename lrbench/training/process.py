@@ -28,6 +28,7 @@ from typing import Any
 
 import torch.multiprocessing
 
+from lrbench.errors import ForcedEnd
 from lrbench.events import Event, Watch
 
 Lost = Callable[[str], object]
@@ -46,7 +47,7 @@ _ENDS: tuple[tuple[Any, str], ...] = (
 class Owner:
     """The process and the thread that execute a run, whose end user code can't force unnoticed.
 
-    In the thread, `os._exit` raises SystemExit, since it would end the command and its other runs, and so does a signal
+    In the thread, `os._exit` raises ForcedEnd, since it would end the command and its other runs, and so does a signal
     that user code sends to its own process, which would be taken for Ctrl-C. Where the process can't be kept, because
     another thread calls `os._exit` or C code calls `exit`, it ends with an error code after `lost` was called with the
     reason.
@@ -86,12 +87,12 @@ class Owner:
             "kill": {os.getpid(), 0, -os.getpgrp()}, "killpg": {os.getpgrp(), 0}, "pthread_kill": {self.thread}
         }.get(name, {None})  # fmt: skip
         if whose in own and number in _ASKING and self._mine:
-            raise SystemExit(f"{name} of its own process with {signal.Signals(number).name}")
+            raise ForcedEnd(f"asked its own process to stop by {name} with {signal.Signals(number).name}")
         return send(*words)
 
     def _end(self, code: int) -> Any:
         if self._mine:
-            raise SystemExit(f"os._exit({code})")
+            raise ForcedEnd(f"called os._exit({code})")
         self._force(f"os._exit({code}) in a thread", code)
 
     def _force(self, how: str, code: int) -> None:

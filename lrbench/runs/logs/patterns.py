@@ -23,6 +23,7 @@ LEAST_SECONDS, SECONDS_PER_LINE = 10.0, 2e-4
 MOST_PATTERN, MOST_REPEATS = 2_000, 10_000
 """Characters of a pattern, and how often `{n}`, with those around it, may repeat something: memory grows with it."""
 _NUMBER = r"[-+]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)"
+_NAME = re.compile(r"\{([A-Za-z_]\w*)(?:![rsa])?(?::[^{}]*)?\}")  # in a template
 _REPEATED = re.compile(r"\{(\d*)(?:,(\d*))?\}")
 _ADVICE = "write a template such as step {step} loss {train_loss}, or a regular expression without nested repetitions"
 
@@ -62,7 +63,7 @@ def _counts(text: str) -> Iterator[int]:
 
 
 def _of_template(text: str, told: str) -> str:
-    pieces = re.split(r"\{([A-Za-z_]\w*)(?:![rsa])?(?::[^{}]*)?\}", text)
+    pieces = _NAME.split(text)
     if len(pieces) == 1:
         raise UsageError(f"{told} names no values; write step {{step}} loss {{train_loss}}")
     _check_once(pieces[1::2], told)
@@ -82,7 +83,11 @@ def _check_once(names: Sequence[str], told: str) -> None:
 
 def patterns_of(text: str) -> list[Any]:
     """Return the regular expressions of patterns, one a line. Raises UsageError."""
-    return [pattern_of(line.strip()) for line in text.splitlines() if line.strip()] or [pattern_of("")]
+    return [pattern_of(line) for line in _each(text)]
+
+
+def _each(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()] or [""]
 
 
 def read_printed(path: Path, patterns: str) -> Log:
@@ -90,20 +95,36 @@ def read_printed(path: Path, patterns: str) -> Log:
 
     Raises SlowPattern if they take too long.
     """
-    wanted = patterns_of(patterns)
-    rows = (row for line in _watched(path) for one in wanted for row in _found(one, line))
+    rows = _rows(
+        path, [(one, _word_in(text)) for one, text in zip(patterns_of(patterns), _each(patterns), strict=True)]
+    )
     return kept(numbers_in({name: _bare(value) for name, value in row.items()}) for row in rows)
 
 
-def _watched(path: Path) -> Iterator[str]:
-    """Yield the lines of what a program printed, while the time that is spent on them is in proportion."""
+def _rows(path: Path, wanted: Sequence[tuple[Any, str]]) -> Iterator[dict[str, str | None]]:
+    """Yield what fits the patterns, each with a word that it needs, while the time for them is in proportion."""
     began = time.thread_time()
-    for number, line in enumerate(lines_of(path)):
-        yield printed(line)
+    for number, text in enumerate(lines_of(path)):
+        plain = text.lower() if text.isascii() and "\x1b" not in text else None
+        may_fit = [pattern for pattern, word in wanted if plain is None or word in plain]
+        if not may_fit:
+            continue
+        line = printed(text)
+        for pattern in may_fit:
+            yield from _found(pattern, line)
         if (taken := time.thread_time() - began) > LEAST_SECONDS + number * SECONDS_PER_LINE:
             raise SlowPattern(
                 f"the patterns of `read` took {taken:.0f} seconds for {counted(number + 1, 'line')}; {_ADVICE}"
             )
+
+
+def _word_in(text: str) -> str:
+    """Return what a line must have, in lower case, to fit a pattern: looking for it costs little. Empty if unknown."""
+    if "(?P<" not in text:
+        words = " ".join(_NAME.split(text)[::2]).split()
+        return max((word.lower() for word in words if word.isascii()), key=len, default="")
+    found = re.match(r"[a-z0-9_]+(?![?*{])", text, re.ASCII | re.IGNORECASE)
+    return found[0].lower() if found and "|" not in text else ""
 
 
 def _found(pattern: Any, line: str) -> Iterator[dict[str, str | None]]:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +43,8 @@ LOOKING = 0.01  # the part of the time that looking for them may take
 PATIENCE = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 10.0))
 """The signals that stop a command, and how many seconds each is given."""
 SHOWN_LINES = 8  # of the output of a command that failed
+_ERROR = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt)(: |$)")
+"""The last line of a traceback, which says more than an exit code."""
 
 
 @contextlib.contextmanager
@@ -67,20 +70,22 @@ def _once(
         folder.amend_environment({"resumed": [*folder.environment().resumed, now()]})
     with visible(config.gpus or 1) as gpus:
         environment = _environment(folder, config, threads, resumed) | gpus
-        began = time.monotonic()
+        with contextlib.suppress(OSError):  # which `Process` tells
+            folder.output.touch()
+        before, began = folder.written(), time.monotonic()
         process = Process(
             config.arguments(folder.path.absolute(), checkpoint),
             folder=config.start(folder.path),
             environment=environment,
             output=folder.output,
         )
-        running = Running(folder, config, process, watch)
+        running = Running(folder, config, process, watch, written=before)
         try:
             end = running.until_its_end(stop)
         except BaseException:
             process.kill()
             raise
-    return running.conclude(end, time.monotonic() - began)
+    return running.conclude(end, end.at - began)
 
 
 def _checkpoint(folder: RunFolder, config: CommandConfig) -> Path | None:
@@ -151,16 +156,16 @@ class Running:
             if end is not None:
                 return end
             self.folder.guard()
-            if time.monotonic() - self.looked > self.rest:
-                self.look()
-            if self.beyond:  # its output can't be read
-                return self.stopped(PATIENCE)
             if self.config.stall is not None:
                 self._note_progress()
             self.interrupted = stop()
             self.beyond = "" if self.interrupted else self.limits.exceeded() or ""
             if self.interrupted or self.beyond:  # without memory there is no time to be gentle
                 return self.stopped(PATIENCE[-1:] if self.limits.out_of_memory else PATIENCE)
+            if time.monotonic() - self.looked > self.rest:  # last, since it may end while its output is read
+                self.look()
+            if self.beyond:  # its output can't be read
+                return self.stopped(PATIENCE)
 
     def _note_progress(self) -> None:
         """Note whether it has written something since: output, rows, or another file in the run's folder."""
@@ -262,12 +267,18 @@ class Running:
     def _explained(self, reason: str) -> str:
         """Add the last lines of the output to why a run failed; those of the rank that failed first, if one did.
 
-        The last line, which most often is the error, comes first if there is only an exit code. Of a run that was
-        stopped, they are those before it was.
+        If there is only an exit code, the last line comes first, and without the code if it is an error. Of a run that
+        was stopped, they are those before it was.
         """
-        if "exit code" in reason and (failure := first_failure(self.folder.output)) is not None:
-            reason = f"{reason}: rank {failure.rank} {End.of(failure.code).words}"
-        lines = last_output(self.folder.output, SHOWN_LINES, self.printed)
-        summary = f": {lines.pop()}" if lines and "exit code" in reason.rpartition(": ")[2] else ""
+        failure = first_failure(self.folder.output) if "exit code" in reason else None
+        if failure is None:
+            lines, who = last_output(self.folder.output, SHOWN_LINES, self.printed), ""
+        else:
+            lines, who = failure.last(SHOWN_LINES), f"rank {failure.rank}"
+            reason = f"{who} {End.of(failure.code).words}"
+        if lines and "exit code" in reason:
+            last = lines.pop()
+            named = ": ".join(filter(None, (who, last)))
+            reason = named if _ERROR.match(last) else f"{reason}: {last}"
         shown = "".join(f"\n  {line}" for line in lines)
-        return f"{reason}{summary}{shown}\nFull output: {self.folder.output}"
+        return f"{reason}{shown}\nFull output: {self.folder.output}"

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lrbench.errors import FolderError
@@ -22,11 +22,15 @@ _ORDERS = {signal.SIGINT: b"i", signal.SIGTERM: b"t", signal.SIGKILL: b"k"}
 
 @dataclass(frozen=True)
 class End:
-    """How a command ended: by its exit code or by a signal; `problem` if it could not be started."""
+    """How a command ended: by its exit code or by a signal; `problem` if it could not be started.
+
+    `at` is when, as `time.monotonic` has it, which is earlier than when it was noticed.
+    """
 
     code: int = 0
     signal: int | None = None
     problem: str = ""
+    at: float = field(default_factory=time.monotonic, compare=False)
 
     @classmethod
     def of(cls, code: int) -> End:
@@ -94,25 +98,22 @@ class Process:
         """Wait for its end, at most so long; return how it ended, None if it still runs."""
         if not select.select([self._socket], [], [], seconds)[0]:
             return None
-        try:
-            part = self._socket.recv(4096)
-        except OSError:
-            part = b""
-        self._said += part
-        if part:
-            return None
+        with contextlib.suppress(OSError):
+            while part := self._socket.recv(4096):  # it speaks when the command has ended, and then ends at once
+                self._said += part
         self._supervisor.wait()
         self._socket.close()
         return self._end()
 
     def _end(self) -> End:
-        kind, _, value = self._said.decode(errors="replace").partition(" ")
+        time_, _, said = self._said.decode(errors="replace").partition(" ")
+        kind, _, value = said.partition(" ")
         if kind == "exit":
-            return End(code=int(value))
+            return End(code=int(value), at=float(time_))
         if kind == "signal":
-            return End(signal=int(value))
+            return End(signal=int(value), at=float(time_))
         if kind == "error":
-            return End(code=127, problem=value)
+            return End(code=127, problem=value, at=float(time_))
         code = self._supervisor.returncode  # the supervisor itself was killed, and the command with it
         _kill_orphans(self._run)
         return End.of(code or 1)

@@ -141,6 +141,15 @@ class SlurmQueue:
                 f"{_INSTEAD.format(option('--slurm'))}"
             )
         self.request, self.folder, self.jobs = request, folder, jobs
+        self._ask()
+
+    def _ask(self) -> None:
+        """Raise UsageError if no cluster answers; what else it objects to is told when jobs are submitted."""
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired), _outside_of_a_job():
+            words = ["sbatch", "--test-only", f"--time={self.request.minutes}", "--wrap=true"]
+            done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, errors="replace")
+            if done.returncode:
+                _check_answer(_said_by_sbatch(done.stderr))
 
     def submit(self, items: Sequence[WorkItem], setting: Setting) -> list[Any]:
         """See `Queue`."""
@@ -261,15 +270,22 @@ def _submitting(folder: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise RunError(f"can't submit jobs: {error}") from error
-        said = [line.strip() for line in str(error).splitlines() if line.strip().startswith("sbatch:")]
-        if said and _NO_ANSWER.search(said[-1]):
-            problem = f"no Slurm cluster answers on this machine ({said[-1]})"
-            raise UsageError(
-                f"{option('--executor')} slurm: {problem}; {_INSTEAD.format(option('--slurm'))}"
-            ) from error
+        said = _said_by_sbatch(str(error))
+        _check_answer(said)
         raise UsageError(f"{option('--slurm')}: {'; '.join(said) or str(error).strip()}") from error
     for path in {*folder.glob(_SCRIPTS)} - before:  # links to the script, which stays
         path.unlink(missing_ok=True)
+
+
+def _said_by_sbatch(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip().startswith("sbatch:")]
+
+
+def _check_answer(said: Sequence[str]) -> None:
+    """Raise UsageError if what sbatch said means that no cluster answers."""
+    if said and _NO_ANSWER.search(said[-1]):
+        problem = f"no Slurm cluster answers on this machine ({said[-1]})"
+        raise UsageError(f"{option('--executor')} slurm: {problem}; {_INSTEAD.format(option('--slurm'))}")
 
 
 @contextlib.contextmanager
