@@ -139,7 +139,8 @@ def sweep(
     if status:
         return _show_status(console, context, runs, name, as_json)
     configs, wanted = _checked(configs, epsilon, serve and dry_run), _zoom(zoom, zoom_width, max_runs)
-    ask_for_code(configs, overrides, trust, silent=as_json)
+    if not dry_run:  # which runs none
+        ask_for_code(configs, overrides, trust, silent=as_json)
     how = RunOptions(
         jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, slurm=slurm, stack=stack, again=again,
         retries=retries, max_failures=_allowed(fail_fast, max_failures), prune=Prune.asked(prune, halve))  # fmt: skip
