@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import functools
 import json
@@ -546,3 +547,31 @@ def test_a_copy_is_not_compared_with_itself(cli: Cli) -> None:
     shutil.copytree("runs", "copies")
     code, _, err = cli("compare", "./copies", "a")
     assert code == 2 and "A and B are copies of the same runs, such as a-seed" in err
+
+
+def test_seeds_beside_a_dropped_one_are_never_the_best(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    """They are a selection: no mean, the last row, no winner, nothing to compare with."""
+    for lr, losses in {0.1: [0.1, 0.11, 0.12], 0.2: [0.5, 0.52, 0.51], 0.4: [0.7, 0.72, 0.71]}.items():
+        for seed, value in enumerate(losses):
+            dropped = lr == 0.1 and seed == 2
+            path = make_run([value], lr=lr, seed=seed, status="pruned" if dropped else "finished")
+            if dropped:
+                told = json.loads((path / "result.json").read_text()) | {"reason": "dropped by hand"}
+                (path / "result.json").write_text(json.dumps(told))
+    lrbench.report([tmp_path / "runs"], tmp_path / "report")
+    table = (tmp_path / "report" / "report.csv").read_text().splitlines()
+    first, *_, last = csv.DictReader(table)
+    assert "lr=0.2" in first["run"] and first["val_loss"] and "lr=0.1" in last["run"]
+    assert last["status"] == "2 finished, 1 dropped" and last["val_loss"] == last["val_loss_low"] == ""
+    assert "lr: 0.2" in (tmp_path / "report" / "winner.yaml").read_text()
+    one = lrbench.compare("lr=0.1", "lr=0.2", runs=[tmp_path / "runs"])
+    assert (one.word, one.effect, one.more_seeds, one.a.centre) == ("undecided", None, None, None)
+    warnings = {caveat.code: caveat.text for caveat in one.warnings}
+    assert "1 of its 3 seeds was dropped, so the others are a selection" in warnings["pruned"]
+    assert not warnings.keys() & {"best_of_many", "few_seeds", "unfinished"}
+    best = lrbench.compare("lr=0.2", "lr=0.4", runs=[tmp_path / "runs"])
+    assert best.word == "better" and not [caveat for caveat in best.warnings if caveat.code == "best_of_many"]
+    with pytest.raises(UsageError, match=r"baseline .* it has no mean: 1 of its 3 seeds was dropped"):
+        lrbench.report([tmp_path / "runs"], tmp_path / "again", baseline="tiny lr=0.1")
+    aim = lrbench.compare("lr=0.1", runs=[tmp_path / "runs"], target="val_loss=0.3")
+    assert (aim.word, aim.more_seeds) == ("undecided", None)

@@ -265,3 +265,14 @@ def test_on_a_terminal_it_is_asked(here: Path, tmp_path: Path, answer: str, code
     assert b"nets:build" in said and (b"nothing was run" in said) is bool(code)
     assert said.count(b"Answer y or n") == 1 + answer.count("\n")
     assert (here / "imported").exists() is not bool(code)
+
+
+def test_a_dry_run_asks_for_no_trust_and_imports_nothing(cli: Cli, here: Path, tmp_path: Path) -> None:
+    there = tmp_path / "theirs"
+    there.mkdir(exist_ok=True)
+    (there / "nets.py").write_text(NETS)
+    config = {**CONFIG, "schedule": "nets:schedule", "track": ["nets:Tool"]}
+    (there / "theirs.yaml").write_text(yaml.safe_dump(config))
+    code, out, err = cli("sweep", there / "theirs.yaml", "--lr", "0.1,0.2", "--dry-run")
+    assert code == 0 and "2 runs, 0 already finished" in out and "--trust" not in out + err
+    assert not [*tmp_path.rglob("imported")]

@@ -30,9 +30,10 @@ class Row:
 
     Attributes:
         group: the group.
-        values: the metric by seed, of those that reached their end.
+        values: the metric by seed, of those that reached their end; empty if a seed was pruned.
         estimate: the metric over the seeds that reached their end; None if all are lost.
-        lost: number of seeds that diverged, failed or ended on a plateau, which are not in the estimate.
+        lost: number of seeds that diverged, failed or ended on a plateau, which are not in the estimate; 0 if one was
+            pruned.
         difference: from the reference group; None for that group itself, and with too few seeds of which equal shares
             are lost.
         answer: what the difference shows, corrected for the number of comparisons and looks.
@@ -132,7 +133,7 @@ def compare_groups(
         return None
     rows.sort(key=lambda row: (_standing(row, measure), row.group.label))
     if wanted is not None and all(row.group is not wanted for row in rows):
-        raise UsageError(f"{option('--baseline')} {baseline}: none of its runs has {metric}")
+        raise UsageError(f"{option('--baseline')} {baseline}: {_lacks(wanted, measure)}")
     against = rows[0] if wanted is None else next(row for row in rows if row.group is wanted)
     looked = looks(row.group for row in rows)
     judged, prior = judged_rows(rows, against, measure, chosen=wanted is not None, looked=looked)
@@ -163,12 +164,18 @@ def compare_two(group: Group, other: Group, measure: Measure, *, tries: int = 1)
 
 def row_of(group: Group, measure: Measure) -> Row:
     """Return a group's row, compared with nothing."""
-    values = group.values(measure.name)
-    return Row(group, values, estimate(list(values.values()), logs=measure.by_ratio), group.lost(measure.name))
+    values = group.counted(measure.name)
+    lost = 0 if group.pruned else group.lost(measure.name)
+    return Row(group, values, estimate(list(values.values()), logs=measure.by_ratio), lost)
 
 
 def _standing(row: Row, measure: Measure) -> tuple[float, float]:
     return standing(list(row.values.values()), row.lost, logs=measure.by_ratio, sign=measure.sign)
+
+
+def _lacks(group: Group, measure: Measure) -> str:
+    """Say why a group can't be compared."""
+    return f"it has no mean: {group.selection}" if group.pruned else f"none of its runs has {measure.name}"
 
 
 def _named(groups: Sequence[Group], name: str) -> Group:

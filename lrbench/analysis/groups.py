@@ -113,10 +113,28 @@ class Group:
         known = self.measures or measures_of(self.records)
         return metric in known and known[metric].by_ratio
 
+    @property
+    def pruned(self) -> int:
+        """Number of pruned seeds, also those dropped by hand: the others are a selection, of which no mean is told."""
+        return sum(record.status is Status.PRUNED for record in self.records)
+
+    @property
+    def selection(self) -> str:
+        """Say why there is no mean: `1 of its 3 seeds was dropped, so the others are a selection`."""
+        pruned = [(r.status, r.result) for r in self.records if r.status is Status.PRUNED]
+        how = " or ".join(tally(pruned))
+        were = "was" if len(pruned) == 1 else "were"
+        share = f"{len(pruned)} of its {counted(len(self.records), 'seed')} {were} {how}"
+        return share if len(pruned) == len(self.records) else f"{share}, so the others are a selection"
+
+    def counted(self, metric: str) -> Values:
+        """Return the values that means and comparisons are made of: those of `values`, none if a seed was pruned."""
+        return {} if self.pruned else self.values(metric)
+
     def spread(self, metric: str) -> Spread | None:
-        """Summarise the values of a metric."""
+        """Summarise the values of a metric; None if a seed was pruned."""
         if metric not in self._spreads:
-            self._spreads[metric] = Spread.of(self.values(metric).values(), logs=self.by_ratio(metric))
+            self._spreads[metric] = Spread.of(self.counted(metric).values(), logs=self.by_ratio(metric))
         return self._spreads[metric]
 
     def lost(self, metric: str) -> int:
@@ -124,10 +142,13 @@ class Group:
         return sum(r.status.lost or r.lacks(metric) for r in self.records) + len(self.plateau(metric))
 
     def standing(self, measure: Measure) -> tuple[float, float]:
-        """Return what groups are ordered by, the best first: the share of lost seeds, then the centre."""
+        """Return what groups are ordered by, the best first: the share of lost seeds, then the centre.
+
+        Infinite without a value, and if a seed was pruned.
+        """
         name = measure.name
         if (name, measure.sign) not in self._standing:
-            values, lost = list(self.values(name).values()), self.lost(name)
+            values, lost = list(self.counted(name).values()), self.lost(name)
             self._standing[name, measure.sign] = standing(values, lost, logs=self.by_ratio(name), sign=measure.sign)
         return self._standing[name, measure.sign]
 
@@ -213,7 +234,7 @@ def axis_of(records: Sequence[Record]) -> Axis:
 
 
 def grouped(records: Sequence[Record], metric: str | None = None, pool_code: bool = False) -> list[Group]:
-    """Group runs, the best by a metric first (`Group.standing`), then those without it: unfinished, lost, damaged.
+    """Group runs, the best by a metric first (`Group.standing`), then those without: unfinished, pruned, lost, damaged.
 
     Runs that differ only in their seed are one group, except that confirmations are apart, and so are runs trained with
     different versions of the user's code, unless `pool_code`. If several programs trained the runs, labels name them.
@@ -272,7 +293,7 @@ _ORDER = list(Status)
 
 
 def _rank(group: Group, measure: Measure | None) -> tuple[float, ...]:
-    if measure is not None and group.values(measure.name):
+    if measure is not None and group.counted(measure.name):
         return 0, *group.standing(measure)
     return (1 + max(_ORDER.index(record.status) for record in group.records),)
 

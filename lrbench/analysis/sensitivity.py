@@ -95,7 +95,7 @@ class Point:
     @property
     def pruned(self) -> int:
         """Number of pruned seeds."""
-        return sum(record.status is Status.PRUNED for record in self.group.records)
+        return self.group.pruned
 
     @property
     def unfinished(self) -> int:
@@ -110,7 +110,7 @@ class Point:
         then a selection.
         """
         share, cost = self.group.standing(measure)
-        return (math.inf, math.inf) if self.pruned or share >= 0.5 else (share, cost)
+        return (math.inf, math.inf) if share >= 0.5 else (share, cost)
 
     def centre(self, measure: Measure) -> float | None:
         """Return the centre over the seeds that reached their end; None if `standing` is infinite."""

@@ -71,6 +71,8 @@ def against_target(group: Group, target: Target, *, level: float = TARGET_LEVEL,
     """
     row = row_of(group, target.measure)
     values = list(row.values.values())
+    if group.pruned:
+        return TargetTest(row, "undecided", None, None, None, None)
     if len(values) < 2:
         word: TargetWord = "fails" if not values and row.lost > 1 else "undecided"
         lacking = 3 - len(values)

@@ -139,7 +139,7 @@ def sweep(
     if status:
         return _show_status(console, context, runs, name, as_json)
     configs, wanted = _checked(configs, epsilon, serve and dry_run), _zoom(zoom, zoom_width, max_runs)
-    ask_for_code(configs, overrides, trust, silent=as_json)
+    ask_for_code(configs, overrides, trust or dry_run, silent=as_json)  # a dry run executes none
     how = RunOptions(
         jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, slurm=slurm, stack=stack, again=again,
         retries=retries, max_failures=_allowed(fail_fast, max_failures), prune=Prune.asked(prune, halve))  # fmt: skip

@@ -80,7 +80,10 @@ def _cell(board: Board, cells: Sequence[Planned]) -> Text:
         text.append(mark, style)
     values = [board.value[c.run] for c in cells if board.state[c.run].over and c.run in board.value]
     running = [c.run for c in cells if board.state[c.run] is Status.RUNNING]
-    if (spread := Spread.of(values, logs=board.metric.form != "percent")) is not None:
+    spread = Spread.of(values, logs=board.metric.form != "percent")
+    if spread is not None and any(board.state[cell.run] is Status.PRUNED for cell in cells):
+        text.append(" –")  # the other seeds are a selection
+    elif spread is not None:
         text.append(f" {board.metric.text(spread.centre)}")
     if running:
         fraction = sum(board.done.get(run, 0.0) for run in running) / len(running)

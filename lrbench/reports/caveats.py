@@ -33,7 +33,9 @@ def of_group(row: Row, whole: Group, records: Iterable[Record]) -> Iterator[Cave
         records: every run that was read.
     """
     label = row.group.label
-    if row.ended < LEAST_SEEDS:
+    if row.group.pruned:
+        yield Caveat("pruned", f"{label} has no mean: {row.group.selection}.")
+    elif row.ended < LEAST_SEEDS:
         have = f"{label} has {counted(row.ended, 'seed')} that ended"
         yield Caveat("few_seeds", f"{have}; {LEAST_SEEDS} or more show the spread.")
     left_out = len(whole.records) - len(row.group.records)
@@ -41,7 +43,7 @@ def of_group(row: Row, whole: Group, records: Iterable[Record]) -> Iterator[Cave
         picked = f"{len(row.group.records)} of {len(whole.records)} seeds of {label} were selected"
         yield Caveat("picked_seeds", f"{picked}: seeds chosen by their results prove nothing.")
     readable = [r.status for r in row.group.records if r.status is not Status.DAMAGED]
-    open_ones = [status for status in readable if not (status.complete or status.lost)]
+    open_ones = [status for status in readable if not (status.complete or status.lost or status is Status.PRUNED)]
     if open_ones:
         kinds = " or ".join(sorted({status.words for status in open_ones}))
         told = f"{len(open_ones)} of {counted(len(row.group.records), 'run')} of {label}"
@@ -73,7 +75,7 @@ def of_measure(measure: Measure) -> Iterator[Caveat]:
 
 def of_choice(group: Group, groups: Sequence[Group], measure: Measure, tries: int) -> Iterator[Caveat]:
     """Yield what shows that a group was chosen by the same runs that now compare it."""
-    alike = [g for g in groups if task_of(g) == task_of(group) and not g.first.confirms and g.values(measure.name)]
+    alike = [g for g in groups if task_of(g) == task_of(group) and not g.first.confirms and g.counted(measure.name)]
     fresh = [g.label for g in groups if g.first.confirms and g.first.group == group.first.group]
     if fresh and not group.first.confirms:
         text = f"The seeds of {group.label} chose it; compare '{fresh[0]}' instead, which has fresh seeds."

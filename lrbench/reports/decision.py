@@ -162,12 +162,18 @@ class Decision(_Told):
             alpha=ALPHA,
             tries=tries,
             margin=None if known is None else known.margin,
-            more_seeds=max(3 - min(row.n, other.n), 0) or None if answer is None else answer.more,
+            more_seeds=_lacking(row, other) if answer is None else answer.more,
             more_seeds_range=None if answer is None else _range(answer.more_seeds),
             looks=comparison.looks,
             text=sentences.decided(comparison, row, tries),
             warnings=tuple(warnings),
         )
+
+
+def _lacking(row: Row, other: Row) -> int | None:
+    """Return how many seeds the smaller group lacks; None if seeds were pruned, since more do not replace them."""
+    pruned = row.group.pruned or other.group.pruned
+    return None if pruned else max(3 - min(row.n, other.n), 0) or None
 
 
 def _range(more: MoreSeeds | None) -> tuple[int, int | None] | None:

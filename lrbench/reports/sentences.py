@@ -161,7 +161,8 @@ def decided(comparison: Comparison, row: Row, tries: int = 1) -> str:
     start = _DECIDED["undecided" if answer is None else answer.word].format(a=row.group.label, b=other.group.label)
     said = f"{start}: {measure.words} {_value(row, measure)}, against {_value(other, measure)}"
     if found is None or answer is None:
-        return f"{said}; too few seeds to compare."
+        pruned = row.group.pruned or other.group.pruned
+        return f"{said}; {'a selection of seeds proves nothing' if pruned else 'too few seeds to compare'}."
     corrected = f", corrected for {tries} tries" if tries > 1 else ""
     if not found.n:
         return f"{said}; {_shares(row, comparison)}{corrected and f'{corrected}: {p_text(answer.p)}'}."
@@ -171,7 +172,11 @@ def decided(comparison: Comparison, row: Row, tries: int = 1) -> str:
 
 
 def _value(row: Row, measure: Measure) -> str:
-    return centre_text(row, measure) if row.n else "unknown" if not row.lost else f"none ({lost_text(row, measure)})"
+    if row.n:
+        return centre_text(row, measure)
+    if row.group.pruned:
+        return f"none ({row.group.selection})"
+    return f"none ({lost_text(row, measure)})" if row.lost else "unknown"
 
 
 def reached(target: Target, test: TargetTest) -> str:

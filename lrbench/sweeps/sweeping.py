@@ -141,7 +141,7 @@ def ask(
     folder = SweepFolder.of(root, name)
     if not train:  # else it is checked before training
         for experiment in {repr(cell.experiment.track): cell.experiment for cell in cells}.values():
-            tools_of(experiment, root)
+            tools_of(experiment, root, imported=False)
     outcomes = []
     for cell in cells:
         outcomes.append(look(root, cell.experiment, options.kind_of(cell.experiment), options.again))

@@ -22,20 +22,25 @@ from lrbench.config import TRACKERS, RunConfig, checked_tracker, trackers
 from lrbench.errors import ConfigError
 from lrbench.events import Event, Watch, message
 from lrbench.training.outcome import Outcome
-from lrbench.types import Part
+from lrbench.types import IMPORT_STRING, Part
 
 TOLD_AFTER_SECONDS, WAIT_SECONDS = 2.0, 300.0
 """How long to wait for the tools silently, and at most, once all runs have ended."""
 
 
-def tools_of(experiment: RunConfig, root: Path) -> list[dict[str, Any]]:
-    """Return the tools that follow an experiment's runs: `name`, `into` (a folder) and `options`. Raises as above."""
+def tools_of(experiment: RunConfig, root: Path, *, imported: bool = True) -> list[dict[str, Any]]:
+    """Return the tools that follow an experiment's runs: `name`, `into` (a folder) and `options`. Raises as above.
+
+    Unless `imported`, those that are the user's own code are left out, since to look at one is to run it.
+    """
     asked = [Part.of(one) for one in experiment.plain().get("track", ())]
     if not asked:
         return []
     found = []
     catalog = trackers(TRACKERS)
     for part in asked:
+        if not imported and IMPORT_STRING.fullmatch(part.name):
+            continue
         given = dict(part.params)
         own = given.pop("dir", None)
         if own is not None and (not isinstance(own, str) or not own):

@@ -123,7 +123,7 @@ def _beside(found: Families) -> str:
     better = [
         group
         for group in found.question.beside
-        if group.values(measure.name) and group.standing(measure) < best.group.standing(measure)
+        if group.counted(measure.name) and group.standing(measure) < best.group.standing(measure)
     ]
     if not better or found.best.by_fresh_seeds:
         return ""
