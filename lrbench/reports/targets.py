@@ -238,7 +238,8 @@ def _share(target: Target, groups: Sequence[Group], part: Part) -> Column[Group]
         if found is None:
             return "–"
         share = found.share
-        return _hits(found) + ("" if share is None else f" ({100 * share[1]:.0f} … {100 * share[2]:.0f} %)")
+        hits = f"{len(found.times)} of {found.seeds}"
+        return hits + ("" if share is None else f" ({100 * share[1]:.0f} … {100 * share[2]:.0f} %)")
 
     def numbers(group: Group) -> dict[str, Any]:
         found = time_to_target(group, target, part)
