@@ -97,6 +97,8 @@ def test_values_that_have_no_logarithm(family: Callable[..., Family]) -> None:
         ("lowest", {0.1: [1.0, 1.1], 0.2: [2.0, 2.1], 0.4: [3.0, 3.1]}, "the lowest learning rate tried: try lower"),
         ("highest", {0.1: [3.0, 3.1], 0.2: [2.0, 2.1], 0.4: [1.0, 1.1]}, "the highest learning rate tried"),
         ("few seeds", {0.1: [3.0], 0.2: [1.0], 0.4: [2.0]}, "the noise of a single seed is unknown"),
+        ("few seeds", {0.1: [3.0], 0.2: [1.0, 1.1], 0.4: [2.0, 2.1]}, "0.1 has a single seed, whose noise is unknown"),
+        ("flat", {0.1: [0.7, 0.94], 0.2: [0.24, 0.15], 0.4: [1.0, 1.12]}, "covers all learning rates tried, 0.1 … 0.4"),
         (
             "diverged",
             {0.1: [3.0, 3.1], 0.2: [1.0, 1.1], 0.4: [2.0, "diverged"], 0.8: [4.0, 4.0]},

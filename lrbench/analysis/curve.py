@@ -146,8 +146,11 @@ def _unclear(
     step = (x[-1] - x[0]) / PLACES
     tried = f"{rate_text(10 ** x[0])} … {rate_text(10 ** x[-1])}"
     ends = low <= x[0] + step, high >= x[-1] - step
-    if all(ends):
+    if all(ends) and mean.max() - mean.min() <= MARGIN:
         return NoOptimum("flat", f"the curve is flat over all learning rates tried, {tried}: more seeds would tell")
+    if all(ends):
+        told = f"its interval covers all learning rates tried, {tried}"
+        return NoOptimum("flat", f"{told}: more seeds, or more learning rates near the best, would narrow it")
     if any(ends):
         where, way = ("lowest", "below") if ends[0] else ("highest", "above")
         end = rate_text(10 ** (x[0] if ends[0] else x[-1]))

@@ -104,7 +104,7 @@ def _beyond(found: NoOptimum, known: Sequence[float], tried: Sequence[float]) ->
     side, way, end = (0, "below", min(tried)) if found.kind == "lowest" else (-1, "above", max(tried))
     if known[side] == end:
         return found
-    told = f"the minimum may lie {way} {rate_text(known[side])}, where seeds diverged or are too few"
+    told = f"the minimum may lie {way} {rate_text(known[side])}, where seeds diverged, were dropped or are too few"
     return NoOptimum("diverged", f"{told}: try learning rates between")
 
 
@@ -128,9 +128,12 @@ def _refused(points: Sequence[Point], costs: Sequence[float], at: int, measure: 
             total = lost + len(points[i].values(measure))
             told = f"{lost} of {counted(total, 'seed')} diverged or failed at {rate_text(points[i].lr)}, {where}"
             return NoOptimum("diverged", f"{told}: try learning rates between")
-    least = min(len(points[i].values(measure)) for i in beside)
-    if least < 2:
-        return NoOptimum("few seeds", "the noise of a single seed is unknown: it needs at least 2, better 3 or more")
+    single = [i for i in beside if len(points[i].values(measure)) < 2]
+    if single:
+        few = "the noise of a single seed is unknown"
+        if len(single) < len(beside):
+            few = f"{rate_text(points[single[0]].lr)} has a single seed, whose noise is unknown"
+        return NoOptimum("few seeds", f"{few}: it needs at least 2, better 3 or more")
     return None
 
 
