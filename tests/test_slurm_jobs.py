@@ -237,7 +237,7 @@ def test_a_job_whose_python_fails_tells_why(start: Start, tmp_path: Path) -> Non
 def test_a_failing_setup_is_told_with_its_exit_code(start: Start, tmp_path: Path) -> None:
     output = ended(start("--slurm", "cluster=local,setup='echo no such module; exit 3'"), 1)
     assert "failed with exit code 3: no such module" in output and "far/slurm/" in output
-    assert "2 of 2 runs have no result yet (2 failed)" in output, "not pending, though nothing was trained"
+    assert "2 of 2 runs failed" in output, "not pending, though nothing was trained"
 
 
 HANGS = """

@@ -347,7 +347,7 @@ def test_failures_are_shown_and_tried_again(cli: Cli, write_config: Write) -> No
     Path("broken").write_text("99")
     code, out, _ = cli("sweep", config, "--lr", "0.1,0.2", "--jobs", "1")
     assert code == 1 and out.count("ValueError: broken") >= 2
-    assert "2 of 2 runs have no result yet (2 failed), so this may change." in out
+    assert "2 of 2 runs failed; the same command tries them again." in out
     assert out.count(" and 1 more: ") == 1, "alike failures are told once"
     Path("tries").unlink()
     Path("broken").write_text("1")
@@ -367,8 +367,8 @@ class Fails:
 def test_runs_that_failed_without_a_result_are_not_told_as_pending(tmp_path: Path, tiny: Any) -> None:
     done = lrbench.sweep([tiny()], lr=[0.1, 0.2], runs=tmp_path, executor=lambda count: Fails())
     said = summary_words(done.summary())
-    assert "tiny: no run has a result yet (2 failed)." in said
-    assert "2 of 2 runs have no result yet (2 failed), so this may change." in said
+    assert "tiny: no run has a result (2 failed)." in said
+    assert "2 of 2 runs failed; the same command tries them again." in said
     assert [row["failed"] for row in done.summary().rows()] == [1, 1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ def summary_words(summary: Summary) -> list[str]:
     lines += [note for section in asked for note in section.notes]
     several = len(summary.families) > 1
     lines += [family_words(family, summary.measure) for family in summary.families if several]
-    lines += [f"{series}: no run has a result yet ({listed(counts)})." for series, counts in summary.without.items()]
+    lines += _without(summary)
     lines += [f"Zoom: {text}" for text in summary.zoomed]
     if summary.families and summary.measure.name != DEFAULT_METRIC:
         named = in_words(summary.measure.name)
@@ -43,7 +44,10 @@ def summary_words(summary: Summary) -> list[str]:
     runs = counted(len(summary.records), "run")
     if missing := summary.missing:
         have = "has" if missing == 1 else "have"
-        lines.append(f"{missing} of {runs} {have} no result yet ({listed(summary.missing_as)}), so this may change.")
+        told = f"{have} no result yet ({listed(summary.missing_as)}), so this may change"
+        if _failed(summary.missing_as):
+            told = f"failed; the same command tries {'it' if missing == 1 else 'them'} again"
+        lines.append(f"{missing} of {runs} {told}.")
     if stacked := sum(record.environment.stacked for record in summary.records if record.result is not None):
         were = "was" if stacked == 1 else "were"
         lines.append(f"{stacked} of {runs} {were} trained in stacks, equal to single training up to rounding.")
@@ -56,6 +60,22 @@ def summary_words(summary: Summary) -> list[str]:
             )
             lines.append(f"{count} of {runs} {were} {how}; {their} {has} no mean.")
     return lines
+
+
+def _without(summary: Summary) -> list[str]:
+    """Say which lines have no ended run, in one sentence for those with the same counts."""
+    alike: dict[tuple[str, bool], list[str]] = {}
+    for series, counts in summary.without.items():
+        alike.setdefault((listed(counts), _failed(counts)), []).append(series)
+    return [
+        f"{', '.join(names)}: no run has a result{'' if failed else ' yet'} ({told}{' each' * (len(names) > 1)})."
+        for (told, failed), names in alike.items()
+    ]
+
+
+def _failed(counts: Mapping[str, int]) -> bool:
+    """Whether all of these runs failed, so that none is on its way to a result."""
+    return set(counts) == {Status.FAILED.value}
 
 
 def sections(summary: Summary) -> list[Section]:
