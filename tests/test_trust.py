@@ -263,7 +263,7 @@ def test_on_a_terminal_it_is_asked(here: Path, tmp_path: Path, answer: str, code
         assert process.wait(120) == code, said
     os.close(ours)
     assert b"nets:build" in said and (b"nothing was run" in said) is bool(code)
-    assert said.count(b"Answer y or n") == 1 + answer.count("\n")
+    assert said.count(b"Run it? [y/N]") == 1 + answer.count("\n")
     assert (here / "imported").exists() is not bool(code)
 
 

@@ -78,7 +78,9 @@ def _announce(console: Terminal, address: str, public: bool, paths: list[Path]) 
 
     missing = [path for path in paths if not exists(path)]
     if missing:
-        console.print(f"waiting for {inline(', '.join(map(str, missing)))}, which does not exist yet", soft_wrap=True)
+        folder, do = ("the folder", "does") if len(missing) == 1 else ("folders", "do")
+        names = inline(", ".join(map(str, missing)))
+        console.print(f"waiting for {folder} {names}, which {do} not exist yet", soft_wrap=True)
     console.print(f"Live page: {inline(address)}  (Ctrl-C ends it)", soft_wrap=True)
 
 

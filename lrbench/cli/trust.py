@@ -60,7 +60,7 @@ def _agreed() -> bool:
     """Ask until the answer is yes or no; none is no."""
     while True:
         try:
-            answer = typer.prompt("Run it? Answer y or n [y/N]", default="", show_default=False, err=True)
+            answer = typer.prompt("Run it? [y/N]", default="", show_default=False, err=True)
         except typer.Abort:
             return False
         if answer.strip().lower() in ("y", "yes"):
