@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 USED = torch torchvision numpy yaml pydantic typer rich matplotlib pandas jinja2 platformdirs sklearn scipy psutil \
-       torchmetrics regex
+       threadpoolctl torchmetrics regex
 NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis jsonschema ruff mypy playwright axe_playwright_python \
          prodigyopt schedulefree tensorboard mlflow wandb pyarrow accelerate ray submitit keras lightning peft skorch timm \
          transformers ipykernel jax nbclient material mkdocstrings_handlers

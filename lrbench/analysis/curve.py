@@ -10,9 +10,10 @@ often the interval is right.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -76,7 +77,8 @@ def minimum(x: np.ndarray, costs: np.ndarray, noise: np.ndarray, freedom: float 
     able = np.flatnonzero(above <= 3 * np.sqrt(factors[-1] * (noise + noise[best])))
     first, last = max(able[0] - 1, 0), min(able[-1] + 1, len(x) - 1)
     places = np.linspace(x[first], x[last], PLACES)
-    mean, drawn = _process(x, bent, variance, places, factors)
+    with _linear_algebra().limit(limits=1, user_api="blas"):
+        mean, drawn = _process(x, bent, variance, places, factors)
     lows = np.sort(_lowest(places, drawn))
     tail = (1 - CONFIDENCE) / 2
     low, high = (float(np.quantile(lows, share)) for share in (tail, 1 - tail))
@@ -171,6 +173,14 @@ def _valleys(places: np.ndarray, mean: np.ndarray, lows: np.ndarray) -> list[np.
             cuts.append(float(places[hill]))
             start = int(hill)
     return np.split(lows, np.searchsorted(lows, cuts))
+
+
+@functools.cache
+def _linear_algebra() -> Any:
+    """Return what sets NumPy's threads: for matrices as small as these, waiting for a second one doubles the time."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _process(
