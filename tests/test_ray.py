@@ -114,7 +114,8 @@ def begin(ready: Starts) -> Start:
     """Starts a sweep of 4 rates × 2 seeds, in a process of its own."""
 
     def start(config: Path, root: Path, *words: str) -> subprocess.Popen[str]:
-        command = ["-m", "lrbench", "sweep", config, "--lr", RATES, "--seeds", "2", "--runs", root, *words]
+        rates = [] if "--lr" in words else ["--lr", RATES]
+        command = ["-m", "lrbench", "sweep", config, *rates, "--seeds", "2", "--runs", root, *words]
         return ready.popen(
             command, cwd=config.parent, start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -366,7 +367,7 @@ def test_a_cluster_started_here_listens_to_this_machine_only(tmp_path: Path, sta
 
 def test_options_that_need_ray() -> None:
     for needing in ({"address": "auto"}, {"runs_per_gpu": 2}):
-        with pytest.raises(UsageError, match="need executor ray"):
+        with pytest.raises(UsageError, match="needs executor ray"):
             RunOptions(jobs=1, **needing)
         assert RunOptions(jobs=1, executor="ray", **needing).executor == "ray"
     with pytest.raises(UsageError, match="did you mean 'ray'"):
