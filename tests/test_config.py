@@ -493,7 +493,7 @@ def test_a_file_that_is_not_there(write, tmp_path):
     assert str(tmp_path / "baseline.yaml") in str(caught.value)
     with pytest.raises(ConfigError, match=r"no such file\. `lrbench list configs`"):
         load_config(tmp_path / "other" / "zzz.yaml")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="is a folder; name a config in it"):
         load_config(tmp_path)
 
 

@@ -277,10 +277,10 @@ def test_run_folders_of_lrbench_are_left_alone(cli: Cli, tmp_path: Path, make_ru
         (("mine", "--name", "a/b"), "--name 'a/b' has '/'; a name may contain letters"),
         (("mine", "--name", "{lr"), "--name '{lr' has a brace without its partner"),
         (("mine", "--name", "{}"), "--name '{}' has empty braces"),
-        (("mine", "--name", " "), "--name is empty; give a name, or a pattern"),
+        (("mine", "--name", " "), "--name is empty: --name TEXT"),
         (("mine", "--name", "..x"), "--name '..x' must begin and end with a letter or a digit"),
         (("mine", "--name", "x" * 81), "has 81 characters; a name has at most 80"),
-        (("mine", "--runs", "note.txt"), "--runs note.txt: note.txt is a file, not a folder"),
+        (("mine", "--runs", "note.txt"), "--runs note.txt is a file, not a folder"),
         ((), "PATH is missing (logs, or folders that hold them)"),
     ],
 )

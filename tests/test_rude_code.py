@@ -230,7 +230,7 @@ def test_workers_go_on(bad: Any, tiny: Any) -> None:
     acts = ["interrupt", "read_input", "leave_thread", "leave_exit"]
     *rude, good = run([*map(bad, acts), tiny()], runs="runs", jobs=2)
     assert [one.status.value for one in rude] == ["failed", "failed", "finished", "finished"]
-    assert "kill of its own process with SIGINT" in rude[0].message and "EOFError" in rude[1].message
+    assert "asked its own process to stop by kill with SIGINT" in rude[0].message and "EOFError" in rude[1].message
     assert good.status is Status.FINISHED
 
 

@@ -145,7 +145,7 @@ def test_an_unknown_column(runs: Path, cli: Cli) -> None:
     code, _, err = cli("report", runs, "--columns", "run,val_los")
     told = " ".join(err.split())
     assert code == 2 and "--columns val_los: no such column; did you mean 'val_loss'?" in told
-    assert "known: run, seeds, status, verdict, val_loss," in told and not (runs / "report").exists()
+    assert "Known: run, seeds, status, verdict, val_loss," in told and not (runs / "report").exists()
     code, _, err = cli("report", runs, "--columns", "run,,val_loss")
     assert code == 2 and "--columns must be names separated by commas" in " ".join(err.split())
     with pytest.raises(UsageError, match="columns nothing: no such column"):

@@ -177,7 +177,13 @@ def _time(value: float, part: Part, form: str) -> str:
     return f"{text} {UNITS[part].removesuffix('s') if text == '1' else UNITS[part]}"
 
 
+def _out_of(times: TimeToTarget) -> str:
+    """`2 of 3`, for tables."""
+    return f"{len(times.times)} of {times.seeds}"
+
+
 def _hits(times: TimeToTarget) -> str:
+    """`2 of 3 seeds`, for sentences."""
     return f"{len(times.times)} of {counted(times.seeds, 'seed')}"
 
 
@@ -191,7 +197,7 @@ def _column(heading: str, target: Target, part: Part, form: Callable[[float], st
         if found is None:
             return "–"
         said = form(found.median) if math.isfinite(found.median) else "not reached"
-        return said if not (found.times and found.missed) else f"{said} ({_hits(found)} reached it)"
+        return said if not (found.times and found.missed) else f"{said} ({_out_of(found)} reached it)"
 
     def numbers(group: Group) -> dict[str, Any]:
         found = time_to_target(group, target, part)
@@ -238,8 +244,7 @@ def _share(target: Target, groups: Sequence[Group], part: Part) -> Column[Group]
         if found is None:
             return "–"
         share = found.share
-        hits = f"{len(found.times)} of {found.seeds}"
-        return hits + ("" if share is None else f" ({100 * share[1]:.0f} … {100 * share[2]:.0f} %)")
+        return _out_of(found) + ("" if share is None else f" ({100 * share[1]:.0f} … {100 * share[2]:.0f} %)")
 
     def numbers(group: Group) -> dict[str, Any]:
         found = time_to_target(group, target, part)
