@@ -98,7 +98,7 @@ def test_what_hangs_or_crashes_when_built_fails_alone(mine: Any, tiny: Any) -> N
     reasons = {
         "hang": "in the check before training, it was stopped after its timeout of 3 seconds; it was in hang (",
         "crash": "in the check before training, its process died (killed by SIGSEGV); it was in crash (",
-        "end": "model: mine:build raised SystemExit: os._exit(0)",
+        "end": "your code called os._exit(0) (mine.py, line ",
         "killed": "in the check before training, its process died (killed by SIGKILL",
         "fail": "model: mine:build raised LookupError: no such thing",
         "grow": "in the check before training, it was stopped because it used 1.",
