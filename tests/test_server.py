@@ -517,7 +517,7 @@ def test_signals_end_it_cleanly(number: signal.Signals, code: int, tmp_path: Pat
         line = process.stdout.readline()
         assert line, said
         said += line
-    assert "Other machines can connect" in said and "waiting for not-yet" in said
+    assert "Other machines can connect" in said and "waiting for the folder not-yet" in said
     process.send_signal(number)
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == code and rest.strip() == "stopped"
