@@ -17,10 +17,10 @@ SLOW_PARALLEL = -n $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or
 demo: user  ## Compare twelve configs on embedded data: about two minutes.
 	$(BIN)/python -m lrbench demo
 
-test: environment  ## Run the ordinary tests, one process per core: no network, no GPU, less than two minutes on two cores.
+test: environment  ## Run the ordinary tests, one process per core: no network, no GPU, about a quarter of an hour on two quiet cores.
 	$(BIN)/python -m pytest $(PARALLEL)
 
-test-slow: environment  ## Train on real MNIST (if LRBENCH_DATA has it) and kill real processes: several minutes.
+test-slow: environment  ## Train on real MNIST (if LRBENCH_DATA has it) and kill real processes: half an hour on two cores.
 	$(BIN)/python -m pytest -m slow $(SLOW_PARALLEL) --durations 12
 
 coverage: environment  ## Run the ordinary tests and print the coverage of each file.
