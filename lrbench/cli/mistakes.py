@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from lrbench.cli.terminal import flat
 from lrbench.errors import UsageError, choices, nearest, printable, shortened
 
 NUMBERS = {"N": "a whole number", "X": "a number"}
@@ -60,8 +61,8 @@ def on_one_line(said: str, words: Sequence[str]) -> str:
     """Return a message without the line ends of the command line's own words, such as a path that has some."""
     for word in words:
         for part in (word, word.partition("=")[2]):
-            if part != (flat := re.sub(r"[\t\n\r\u2028\u2029]", "\ufffd", part)):
-                said = said.replace(part, flat)
+            if part != (line := flat(part)):
+                said = said.replace(part, line)
     return said
 
 

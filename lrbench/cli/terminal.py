@@ -17,9 +17,14 @@ WIDTH = 80
 """The columns of a terminal that does not tell how many it has."""
 
 
+def flat(text: str) -> str:
+    """Return a text that stays on its line: tabs and line ends as �."""
+    return re.sub(r"[\t\n\r\u2028\u2029]", "\ufffd", text)
+
+
 def inline(text: str) -> str:
     """Escape a name, a path or a message that must stay on its line: markup, and line ends as �."""
-    return escape(re.sub(r"[\t\n\r\u2028\u2029]", "\ufffd", text))
+    return escape(flat(text))
 
 
 def give_up(console: Console) -> None:
