@@ -232,21 +232,23 @@ _OPTIONAL = (
 
 
 def _write(folder: Path, shown: Shown, best: Winner | None) -> list[Path]:
-    main = SecondProcess(lambda: _main_figure(folder, shown))
-    others = SecondProcess(lambda: _other_figures(folder, shown))
-
     from lrbench.reports.markdown import markdown
+    from lrbench.reports.page import charted
     from lrbench.reports.page import render as page
 
+    main = SecondProcess(lambda: _main_figure(folder, shown))
+    others = SecondProcess(lambda: _other_figures(folder, shown))
+    charts = SecondProcess(lambda: charted(shown.groups))
+    runs = SecondProcess(lambda: csv(run_rows(shown.records)))
     tables_and_code = {
         "report.csv": formats.csv(tables.every(shown.groups, shown.columns), shown.groups),
-        "runs.csv": csv(run_rows(shown.records)),
         **(best.files if best else {}),
     }
     texts = {
-        "report.html": page(shown, others.result, best),
+        "report.html": page(shown, others.result, best, charts.result),
         "report.md": markdown(shown, others.result(), best),
         **tables_and_code,
+        "runs.csv": runs.result(),
     }
     pictures = [*main.result(), *(path for one in others.result() for path in one.files)]
     page_file, *written = (write_file(folder / name, text) for name, text in texts.items())

@@ -7,9 +7,10 @@ data are plain values by key (`Update`). In a browser, `window.lrbench.update({o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lrbench.reports.drawn import Drawn
+from lrbench.reports.page.chart_data import charted
 from lrbench.reports.page.html import static as static
 from lrbench.reports.page.html import style as style
 from lrbench.reports.page.html import template, whole
@@ -23,6 +24,7 @@ from lrbench.reports.winner import Winner
 
 __all__ = [
     "Update",
+    "charted",
     "page_template",
     "page_title",
     "page_update",
@@ -36,9 +38,15 @@ __all__ = [
 ]
 
 
-def render(shown: Shown, drawn: Callable[[], Sequence[Drawn]], winner: Winner | None) -> str:
+def render(
+    shown: Shown,
+    drawn: Callable[[], Sequence[Drawn]],
+    winner: Winner | None,
+    charts: Callable[[], dict[str, Any]] | None = None,
+) -> str:
     """Write the page. Text from run folders is escaped, and only the scripts named here can run.
 
-    `drawn` returns the figures besides those that the page draws itself. It is called when all else is done.
+    `drawn` returns the figures besides those that the page draws itself. It is called when all else is done. See
+    `page_update` for `charts`.
     """
-    return whole(page_update(shown, drawn, winner), title=title_of(shown))
+    return whole(page_update(shown, drawn, winner, charts), title=title_of(shown))

@@ -35,7 +35,12 @@ OPEN_PANELS = 12
 
 
 def page_update(
-    shown: Shown, drawn: Callable[[], Sequence[Drawn]] = tuple, best: Winner | None = None, *, live: bool = False
+    shown: Shown,
+    drawn: Callable[[], Sequence[Drawn]] = tuple,
+    best: Winner | None = None,
+    charts: Callable[[], dict[str, Any]] | None = None,
+    *,
+    live: bool = False,
 ) -> Update:
     """Return the content of a report's page. Text from run folders is escaped.
 
@@ -43,9 +48,10 @@ def page_update(
         shown: the content of the report.
         drawn: returns its figures, besides those that the page draws itself; called when all else is done.
         best: the winner's code.
+        charts: returns what `charted` does of the report's groups, if something else finds that out meanwhile.
         live: leave out what takes long to draw, and find the winner's code if there is one.
     """
-    made = _Content(shown, drawn, winner(shown) if live else best, live)
+    made = _Content(shown, drawn, charts or (lambda: charted(shown.groups)), winner(shown) if live else best, live)
     data = made.data()
     parts = {name: str(html).strip() for name, html in made.parts() if html}
     return Update(tuple(parts), parts, data)
@@ -60,15 +66,22 @@ def title_of(shown: Shown) -> str:
 class _Content:
     """What the parts and the data have in common."""
 
-    def __init__(self, shown: Shown, drawn: Callable[[], Sequence[Drawn]], best: Winner | None, live: bool) -> None:
+    def __init__(
+        self,
+        shown: Shown,
+        drawn: Callable[[], Sequence[Drawn]],
+        charts: Callable[[], dict[str, Any]],
+        best: Winner | None,
+        live: bool,
+    ) -> None:
         groups = shown.groups
         self.shown, self.drawn, self.winner, self.live = shown, drawn, best, live
         self.leads, self.main = leads(shown), headline(groups)
-        self.charts = charted(groups)
         self.results = results(shown) if groups else []
         self.rows = {id: row for one in self.results for id, row in row_data(one.table, self.main).items()}
         self.details = details.details(groups, shown.records, shown.against)
         self.verdicts = details.curves(groups)
+        self.charts = charts()
 
     def data(self) -> dict[str, Any]:
         """Return the page's data, by key."""
