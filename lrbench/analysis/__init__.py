@@ -19,7 +19,8 @@ from lrbench.analysis.filters import fits, kept
 from lrbench.analysis.format import duration
 from lrbench.analysis.frames import Described, differing, load_evaluations, load_steps
 from lrbench.analysis.frames import frame as frame_of
-from lrbench.analysis.groups import Group, axis_of, grouped, parts, renamed
+from lrbench.analysis.grouping import grouped, parts, renamed
+from lrbench.analysis.groups import Group, axis_of
 from lrbench.analysis.labels import (
     Named,
     Naming,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lrbench.analysis.filters import kept
-from lrbench.analysis.groups import Group, grouped
+from lrbench.analysis.grouping import grouped
+from lrbench.analysis.groups import Group
 from lrbench.analysis.measures import default_metric, measures_of
 from lrbench.analysis.reader import read_runs
 from lrbench.analysis.records import Record

@@ -44,12 +44,13 @@ def _measures_of(records: Sequence[Record]) -> dict[str, Measure]:
     metrics: dict[str, Metric] = {}
     told = False
     for record in records:
-        metrics |= {name: metric for name, metric in record.metrics.items() if name not in metrics}
+        if not record.metrics.keys() <= metrics.keys():
+            metrics |= {name: metric for name, metric in record.metrics.items() if name not in metrics}
         told = told or record.result is not None or len(record.epochs) > 0 or record.environment.metrics is not None
     found = measures((metrics if told and metrics else KNOWN).values())
     complete = [record for record in records if record.status.complete and record.has_negative]
     signed = {name for name in found if any((value := r.metric(name)) is not None and value < 0 for r in complete)}
-    return {name: replace(measure, signed=name in signed) for name, measure in found.items()}
+    return {name: replace(measure, signed=True) if name in signed else measure for name, measure in found.items()}
 
 
 def measure_named(records: Iterable[Record], name: str) -> Measure:

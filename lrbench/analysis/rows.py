@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.analysis.curve import NoOptimum
 from lrbench.analysis.frames import selected
-from lrbench.analysis.groups import grouped
+from lrbench.analysis.grouping import grouped
 from lrbench.analysis.measures import default_metric, measure_named, measures_of
 from lrbench.analysis.optimum import Optimum, optimum
 from lrbench.analysis.reader import read_runs

@@ -165,7 +165,11 @@ _POINTS = (
 
 def measures(metrics: Iterable[Metric]) -> dict[str, Measure]:
     """Return every measure of these metrics by name: training, validation and test, at the end and the best epoch."""
-    metrics = list(metrics)
+    return dict(_measures(tuple(metrics)))
+
+
+@cache
+def _measures(metrics: tuple[Metric, ...]) -> dict[str, Measure]:
     found = {}
     for prefix, section, key, words in _POINTS:
         for metric in metrics:

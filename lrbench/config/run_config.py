@@ -112,9 +112,10 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
 
     def hashed(self, what: str, find: Callable[[], Mapping[str, str]]) -> str:
         """Return one of the hashes that `find` computes, once; a config never changes."""
-        if what not in self._hashes:
-            self._hashes.update(find())
-        return self._hashes[what]
+        hashes = self._hashes  # looked up once: pydantic takes long to find a private attribute
+        if what not in hashes:
+            hashes.update(find())
+        return hashes[what]
 
     def yaml(self) -> str:
         """Return the resolved config as YAML."""
