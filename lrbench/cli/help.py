@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from lrbench.cli.mistakes import check_values
+from lrbench.cli.option_values import check_values
 from lrbench.errors import UsageError
 
 PANELS = {

@@ -162,8 +162,10 @@ class Source:
         if not records:
             raise no_runs(paths)
         every = grouped(records, self.metric, self.pool_code)
-        records = kept(records, self.filters, labels_of(every))
         self.unfiltered.extend(every)
+        if not self.filters:
+            return every, records
+        records = kept(records, self.filters, labels_of(every))
         return grouped(records, self.metric, self.pool_code), records
 
 
