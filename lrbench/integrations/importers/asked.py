@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from lrbench.errors import UsageError, counted, nearest, option
 from lrbench.integrations.importers import Foreign
+from lrbench.integrations.importers.left import having
 from lrbench.integrations.importers.rules import Rules
 
 _MOST = 12
@@ -42,10 +44,12 @@ class Asked:
         self.lacking.append(where)
         self.known |= set(names)
 
-    def check(self) -> None:
-        """Raise UsageError if there are runs and none has it."""
+    def check(self, left: Sequence[Path]) -> None:
+        """Raise UsageError if there are runs and none has it; a table that is no log may, among those left out."""
         if self.having or not self.lacking:
             return
+        if self.noun == "column" and (elsewhere := having(self.name, left)):
+            raise UsageError(f"{self.what}: no log has a column '{self.name}'; {elsewhere}")
         listed = ", ".join(sorted(self.known)[:_MOST]) + " …" * (len(self.known) > _MOST)
         told = f"there: {listed}" if self.known else f"there is no {self.noun} at all"
         near = nearest(self.name, self.known)
