@@ -60,7 +60,7 @@ def test_text_with_a_byte_order_mark_is_read(cli: Cli, logs: Path, encoding: str
         ("a.csv", None, "it is not a regular file"),
         ("version_0/metrics.csv", None, "it is not a regular file"),
         ("checkpoint-1/trainer_state.json", None, "it is not a regular file"),
-        ("events.out.tfevents.1", None, "it is not a regular file"),
+        ("events.out.tfevents.1", None, "it is not a regular file, but a pipe, a socket or a device"),
         ("run-20240101_120000-abc/files/config.yaml", "lr: 1", "it has no .wandb file"),
         ("mlruns/0/abc/metrics/val_loss", "1 0.5 1", "none of its experiments has a whole meta.yaml"),
     ],
@@ -210,6 +210,23 @@ def test_what_is_no_loss_is_not_told(cli: Cli, logs: Path) -> None:
     put(logs / "a.csv", text)
     put(logs / "config.yaml", "")
     assert said(cli, "logs") == "2 new To compare them: lrbench report"
+
+
+def test_a_header_after_empty_lines_is_one(cli: Cli, logs: Path) -> None:
+    put(logs / "a.csv", "\n \nepoch,val_loss\n1,0.5\n2,x\n")
+    text = said(cli, "logs")
+    assert "2 new" in text and "logs/a.csv: 1 value is not a number: 'x' for val_loss in line 5" in text
+
+
+def test_a_key_of_settings_that_are_not_read(cli: Cli, logs: Path) -> None:
+    (logs / "config.yaml").symlink_to(put(logs.parent / "mine.yaml", "lr: 1\nseed: 2\n"))
+    text = said(cli, "logs", "--seed-key", "seed", code=2)
+    assert text.endswith("there is no setting at all: config.yaml is not read: it is a link, or no regular file")
+
+
+def test_a_log_without_a_column_that_another_has_is_told_once(cli: Cli, logs: Path) -> None:
+    put(logs / "a.csv", "epoch,train_loss,mine\n1,0.5,3\n")
+    assert said(cli, "logs", "--map", "val_loss=mine").count("good.csv") == 1
 
 
 def test_settings_that_many_logs_share_are_told_once(cli: Cli, logs: Path) -> None:

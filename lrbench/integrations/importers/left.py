@@ -70,11 +70,13 @@ def why_left(path: Path) -> tuple[str, bool]:
         except OSError as error:
             return f"it cannot be read: {error.strerror}", True
         return (lack, True) if (lack := _lacks_its_log(path)) else (DEEP, False)
+    if not path.is_file():
+        return "it is not a regular file, but a pipe, a socket or a device", True
     try:
         with opened(path) as file:
             empty = not file.read(1)
     except OSError as error:
-        return error.strerror or str(error), True
+        return f"it cannot be read: {error.strerror}", True
     if empty:
         return "it is empty", True
     if _PACKED.fullmatch(path.name):

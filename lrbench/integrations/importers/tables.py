@@ -64,7 +64,8 @@ def columns_at(path: Path) -> list[str]:
     head = text_at(path)
     if known(path) == "jsonl":
         return re.findall(r'"([^"\\]{1,200})"\s*:', head)
-    return [name.strip().strip('"') for name in re.split(r"[,\t;]", head.splitlines()[0])] if head else []
+    header = next((line for line in head.splitlines() if line.strip()), "")
+    return [name.strip().strip('"') for name in re.split(r"[,\t;]", header)]
 
 
 def known(path: Path) -> str:

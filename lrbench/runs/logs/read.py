@@ -95,7 +95,9 @@ def read_csv(path: Path) -> Log:
     """
     long, quote = _long(), Odd("has a quote that is not closed", "have a quote that is not closed")
     lines = lines_of(path, long)
-    header = next(lines, "")
+    header, lead = next(lines, ""), 0
+    while header and not header.strip() and not long.count:
+        header, lead = next(lines, ""), lead + 1
     delimiter = max(",\t;", key=header.count)
     names: list[str] = []
     whole = (line for line in lines if line.endswith("\n") or line.count(delimiter) >= len(names) - 1)
@@ -106,13 +108,13 @@ def read_csv(path: Path) -> Log:
         odd = Odd(f"does not have {fields}, as the header", f"do not have {fields}, as the header")
 
         def values() -> Iterator[dict[str, float]]:
-            before = rows.line_num
+            before = rows.line_num + lead
             for row in rows:
                 if row and row[-1].endswith("\n"):  # what a quote keeps that is open until the end of the file
                     quote.at(before + 1)
                 elif row and names and len(row) != len(names):
                     odd.at(before + 1)
-                before = rows.line_num
+                before = rows.line_num + lead
                 yield seen.numbers(dict(zip(names, row, strict=False)), before)
 
         log = kept(values())
