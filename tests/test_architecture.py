@@ -113,8 +113,8 @@ PUBLIC = {
         WATCHED_SECONDS birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs folders_in
         no_runs of_range_test
         last_lines last_row now parsed place read_csv read_json relative replacing to_json write_file writing
-        Log Meaning DROPPED SlowPattern Source read_thinned guessed read_number read_events read_log finite SPLITS
-        usual_metric
+        Log Meaning DROPPED SlowPattern Source encoding_of read_thinned guessed read_number read_events read_log finite
+        SPLITS Values usual_metric written_again
         state_words tally listed leads_out check_links own_modules check_output nearest
     """,
     "training": """

@@ -16,14 +16,13 @@ from hypothesis import strategies as st
 from lrbench.components import Metric
 from lrbench.errors import FolderError, UsageError
 from lrbench.runs import Meaning, guessed, read_events, read_log
-from lrbench.runs.logs import patterns
+from lrbench.runs.logs import patterns, read_number
 from lrbench.runs.logs.patterns import SlowPattern, pattern_of, read_printed
 from lrbench.runs.logs.read import (
     LOGS,
     MOST_LINE,
     read_csv,
     read_jsonl,
-    read_number,
     read_trainer_state,
 )
 

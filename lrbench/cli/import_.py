@@ -17,8 +17,11 @@ Paths = Annotated[
 Kind = Annotated[
     str | None,
     option(
-        "Format of the logs, if it can't be recognized: tensorboard, lightning, trainer, wandb, mlflow, csv or jsonl.",
+        "Format of the logs, if it can't be recognized: tensorboard (event files), lightning (metrics.csv), trainer "
+        "(trainer_state.json), wandb (.wandb, exported .csv), mlflow (mlruns, mlflow.db), csv (.csv, .tsv) or jsonl "
+        "(.jsonl, .ndjson).",
         "--from",
+        metavar="FORMAT",
     ),
 ]
 GroupBy = Annotated[
@@ -63,9 +66,9 @@ def import_(
     console = Terminal()
     console.print(f"{'Would import: ' * dry_run}{done}", markup=False, soft_wrap=True)
     for path, why in done.unreadable:
-        shown = str(relative(path.absolute()))
-        why = why.removeprefix(f"{path}: ").replace(f"{path} is not ", "it is not ")
-        console.print(f"[yellow]{inline(shown)}:[/] {inline(why)}", soft_wrap=True)
+        shown, rest = str(relative(path.absolute())), why.removeprefix(str(path))
+        of_itself = rest != why and rest.startswith((" ", "/", ": "))  # a message that names the path, or what is in it
+        console.print(f"[yellow]{inline(shown)}{'' if of_itself else ': '}[/]{inline(rest)}", soft_wrap=True)
     for note in done.notes:
         console.print(f"[yellow]Note:[/] {inline(note)}", soft_wrap=True)
     if dry_run and (done.new or done.updated):
@@ -84,7 +87,7 @@ def _mapping(given: tuple[str, ...] | list[str]) -> dict[str, str]:
         ours, equals, theirs = text.partition("=")
         if not equals or not ours.strip() or not theirs.strip():
             raise UsageError(f"--map must be OURS=COLUMN, such as val_loss=eval/loss (got {text!r:.60})")
-        if ours.strip() in found:
+        if found.get(ours.strip(), theirs.strip()) != theirs.strip():
             raise UsageError(f"--map gives {ours.strip()} two columns: {found[ours.strip()]} and {theirs.strip()}")
         found[ours.strip()] = theirs.strip()
     return found

@@ -16,7 +16,19 @@ from lrbench.runs.find import find_runs, folders_in, no_runs, of_range_test
 from lrbench.runs.folder import RunFolder
 from lrbench.runs.jobs import JOBS, Job
 from lrbench.runs.lock import DEAD_AFTER_SECONDS, WATCHED_SECONDS, birth
-from lrbench.runs.logs import Log, Meaning, SlowPattern, Source, guessed, read_events, read_log, read_number
+from lrbench.runs.logs import (
+    Log,
+    Meaning,
+    SlowPattern,
+    Source,
+    Values,
+    encoding_of,
+    guessed,
+    read_events,
+    read_log,
+    read_number,
+    written_again,
+)
 from lrbench.runs.outputs import check_output, nearest
 from lrbench.runs.recorded import SPLITS, Recorded, conclude, ended_well, metrics_in, usual_metric
 from lrbench.runs.recordings import STEP_COLUMNS

@@ -116,6 +116,8 @@ TOOLS = {
 """The tools whose runs are imported; of a folder that several could read, the first reads it."""
 OWN = Tool("lrbench", "lrbench", "own", "")
 """What lrbench itself has made: run folders and tables, which are no logs of other tools."""
+LEFT = Tool("left", "left out", "left", "")
+"""What looks like a log but is not read."""
 MOST_DEEP = 20
 
 
@@ -152,6 +154,7 @@ def _of_file(path: Path, tools: list[Tool]) -> tuple[Tool, Path]:
 
 def _under(folder: Path, tools: list[Tool], depth: int) -> Iterator[tuple[Tool, Path]]:
     if depth > MOST_DEEP:
+        yield LEFT, folder
         return
     if _own(folder):
         yield OWN, folder
@@ -169,11 +172,29 @@ def _under(folder: Path, tools: list[Tool], depth: int) -> Iterator[tuple[Tool, 
             continue
         taken |= set(claim.places)
         if claim.whole:
+            yield from ((LEFT, place) for place in (_tables_under(folder, depth) if tool.name == "tensorboard" else ()))
             return
         if claim.files:
+            taken |= set(files_in(folder))
             break
+    odd = LEFT.claimed(folder, True)
+    yield from ((LEFT, place) for place in (odd.places if odd else ()) if place not in taken and _fits(place, tools))
     for inner in folders_in(folder):
         yield from _under(inner, tools, depth + 1)
+
+
+def _fits(path: Path, tools: list[Tool]) -> bool:
+    """Return whether a path may be of one of the tools: of all, any path may be."""
+    marked = any(re.fullmatch(tool.marks, path.name, re.IGNORECASE) for tool in tools)
+    return len(tools) == len(TOOLS) or path.is_dir() or (marked and (path.suffix.lower() != ".csv" or not is_log(path)))
+
+
+def _tables_under(folder: Path, depth: int) -> Iterator[Path]:
+    """Yield the logs that are tables in and under a folder whose event files are read: they may be other runs'."""
+    for claim in (TOOLS[name].claimed(folder, False) for name in ("csv", "jsonl")):
+        yield from claim.places if claim else ()
+    for inner in folders_in(folder) if depth < MOST_DEEP else ():
+        yield from _tables_under(inner, depth + 1)
 
 
 def folders_in(folder: Path) -> list[Path]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from lrbench.errors import UsageError, counted, nearest, option
 from lrbench.integrations.importers import Foreign
+from lrbench.integrations.importers.left import having
 from lrbench.integrations.importers.rules import Rules
 
 _MOST = 12
@@ -32,6 +34,7 @@ class Asked:
     having: int = 0
     lacking: list[str] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
+    why: str = ""
 
     def look(self, run: Foreign, where: str) -> None:
         """Count a run."""
@@ -41,13 +44,16 @@ class Asked:
             return
         self.lacking.append(where)
         self.known |= set(names)
+        self.why = self.why or "".join(f": {note}" for note in run.notes[:1])
 
-    def check(self) -> None:
-        """Raise UsageError if there are runs and none has it."""
+    def check(self, left: Sequence[Path]) -> None:
+        """Raise UsageError if there are runs and none has it; a table that is no log may, among those left out."""
         if self.having or not self.lacking:
             return
+        if self.noun == "column" and (elsewhere := having(self.name, left)):
+            raise UsageError(f"{self.what}: no log has a column '{self.name}'; {elsewhere}")
         listed = ", ".join(sorted(self.known)[:_MOST]) + " …" * (len(self.known) > _MOST)
-        told = f"there: {listed}" if self.known else f"there is no {self.noun} at all"
+        told = f"there: {listed}" if self.known else f"there is no {self.noun} at all{self.why}"
         near = nearest(self.name, self.known)
         runs = "the log has" if len(self.lacking) == 1 else "no log has"
         no = f"no {self.noun} '{self.name}'" if len(self.lacking) == 1 else f"a {self.noun} '{self.name}'"
@@ -56,7 +62,7 @@ class Asked:
     @property
     def note(self) -> str:
         """Say how many runs lack it; empty if none does."""
-        if not self.lacking:
+        if not self.lacking or self.noun == "column":  # a log without a column is told as unreadable
             return ""
         total = self.having + len(self.lacking)
         lack = "lacks" if len(self.lacking) == 1 else "lack"

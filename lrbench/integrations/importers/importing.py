@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,9 +17,11 @@ from lrbench.analysis import read_one
 from lrbench.components import recorded as described
 from lrbench.config import RecordedConfig, identity, run_name
 from lrbench.errors import FolderError, LrbenchError, UsageError, choices, counted, option, reason_of
-from lrbench.integrations.importers import OWN, TOOLS, Foreign, Tool, found_under
+from lrbench.integrations.importers import LEFT, OWN, TOOLS, Foreign, Tool
 from lrbench.integrations.importers.asked import asked_for
-from lrbench.integrations.importers.own import table_of
+from lrbench.integrations.importers.left import told
+from lrbench.integrations.importers.own import own_words, table_of
+from lrbench.integrations.importers.places import places_under
 from lrbench.integrations.importers.rules import Rules
 from lrbench.runs import (
     Meaning,
@@ -94,41 +98,11 @@ def import_runs(
     tool = None if kind is None else TOOLS[kind]
     if "" in paths:
         raise UsageError("a path is empty; name a file or a folder, such as . for this one")
-    found = [_places(path, tool) for path in map(Path, paths)]
-    for used, place in (one for places in found for one in places):
+    found = [one for path in map(Path, paths) for one in places_under(path, tool)]
+    for used, place in {(used, place.parent.resolve(), place.name): (used, place) for used, place in found}.values():
         importer.read(used, place)
-    importer.end()
+    importer.end([Path(path) for path in paths])
     return importer.done
-
-
-def _places(path: Path, tool: Tool | None) -> list[tuple[Tool, Path]]:
-    """Return what is to be read under a path. Raises UsageError if there is nothing."""
-    places = list(found_under(path, tool))
-    if not places:
-        titles = [tool.title] if tool else [known.title for known in TOOLS.values()]
-        raise UsageError(f"{path} has no runs of {', '.join(titles)}")
-    if all(used is OWN for used, _ in places):
-        if places == [(OWN, path)]:
-            made = (
-                f"a table that lrbench wrote ({what})" if (what := table_of(path)) else "part of a run of lrbench's own"
-            )
-            raise UsageError(f"{path} is {made}, not the log of another tool; {READS}")
-        raise UsageError(
-            f"{path} has no logs of other tools, but what lrbench itself made: {_own_words(places)}; {READS}"
-        )
-    return places
-
-
-READS = "`lrbench report` reads lrbench's runs as they are"
-
-
-def _own_words(places: Sequence[tuple[Tool, Path]]) -> str:
-    """Return `8 run folders and 2 tables, such as runs/report/report.csv`."""
-    runs = [place for _, place in places if not table_of(place)]
-    tables = [place for _, place in places if place not in runs]
-    told = [counted(len(found), noun) for found, noun in ((runs, "run folder"), (tables, "table")) if found]
-    such = tables or runs
-    return f"{' and '.join(told)}, such as {relative(such[0].absolute())}"
 
 
 class Importer:
@@ -139,12 +113,14 @@ class Importer:
         folders = [RunFolder(path) for path in sorted(root.iterdir())] if root.is_dir() else []
         self.known = {told["key"]: folder for folder in folders if (told := _imported(folder))}
         self.asked, self.waiting = asked_for(rules), list[tuple[Foreign, Tool, Path]]()
-        self.own: list[tuple[Tool, Path]] = []
+        self.aside: dict[str, list[Path]] = {OWN.name: [], LEFT.name: []}
+        self.faults: dict[str, list[str]] = {}
+        """What of logs was left out, and of which."""
 
     def read(self, tool: Tool, place: Path) -> None:
         """Import the runs in a place, once each name that was asked for has been found."""
-        if tool is OWN:
-            self.own.append((tool, place))
+        if tool.name in self.aside:
+            self.aside[tool.name].append(place)
             return
         try:
             found = tool.read(place)
@@ -158,38 +134,48 @@ class Importer:
             return
         if not found:
             self.done.unreadable.append((place, "it has no runs with metrics"))
-        shown = str(relative(place.absolute()))
         for run in found:
             for one in self.asked:
-                one.look(run, shown)
-            self.done.notes += [f"{shown}: {fault}" for fault in run.faults]
+                one.look(run, str(relative(place.absolute())))
             self.waiting.append((run, tool, place))
         if all(one.having for one in self.asked):
             self._write_waiting()
 
-    def end(self) -> None:
-        """Import what waits. Raises UsageError for a name that no log has."""
+    def end(self, roots: Sequence[Path]) -> None:
+        """Import what waits, and tell what was left out. Raises UsageError for a name that no log has."""
+        own, left = self.aside[OWN.name], self.aside[LEFT.name]
         for one in self.asked:
-            one.check()
+            one.check(left)
         self._write_waiting()
-        self.done.notes += [one.note for one in self.asked if one.note]
-        if self.own and any(table_of(place) for _, place in self.own):
-            self.done.notes.append(f"left out what lrbench itself made: {_own_words(self.own)}")
+        faults, sentences = told(left, roots)
+        self.done.unreadable += faults
+        for fault, places in self.faults.items():
+            more = f" and {counted(len(places) - 1, 'other log')}" if len(places) > 1 else ""
+            self.done.notes.append(f"{places[0]}{more}: {fault}")
+        self.done.notes += [*(one.note for one in self.asked if one.note), *sentences]
+        if any(map(table_of, own)):
+            self.done.notes.append(f"left out what lrbench itself made: {own_words(own)}")
 
     def _write_waiting(self) -> None:
         for run, tool, place in self.waiting:
+            shown = str(relative(place.absolute()))
+            which = "" if run.title in (place.name, place.stem, *place.parent.absolute().parts) else f"{run.title}: "
             try:
-                self.take(run, tool, place)
+                faults = [*run.faults, *self.take(run, tool, place), *[run.reason] * (run.status is None)]
             except (LrbenchError, ArithmeticError, RecursionError, ValueError) as error:
-                which = "" if run.title in str(place.absolute()) else f"{run.title}: "
-                told = str(error) if isinstance(error, LrbenchError) else f"it is damaged: {reason_of(error)}"
-                self.done.unreadable.append((place, f"{which}{told}"))
+                if _stops(error):
+                    raise
+                why = str(error) if isinstance(error, LrbenchError) else f"it is damaged: {reason_of(error)}"
+                self.done.unreadable.append((place, f"{which}{'; '.join([why, *run.faults])}"))
+                continue
+            if faults:
+                self.faults.setdefault("; ".join(faults), []).append(f"{shown}{which and ', '}{which[:-2]}")
         self.waiting.clear()
 
-    def take(self, run: Foreign, tool: Tool, place: Path) -> None:
-        """Write a run's folder, unless it is there already. Raises ConfigError, FolderError."""
+    def take(self, run: Foreign, tool: Tool, place: Path) -> list[str]:
+        """Write a run's folder, unless it is there already; say what is not in it. Raises ConfigError, FolderError."""
         config, aside = self.rules.config(run, tool)
-        meaning = _meaning(run, tool, self.rules)
+        meaning, faults = _meaning(run, tool, self.rules)
         before, folder = self.known.get(run.key), RunFolder(self.root / run_name(config))
         if folder.has_config and _imported(folder).get("key") != run.key:  # the same is known of another run
             config = config.replace(run=run.key)
@@ -198,7 +184,7 @@ class Importer:
         same = before is not None and before.path == folder.path
         if same and _imported(folder).get("digest") == digest:
             self.done.unchanged.append(folder.path)
-            return
+            return faults
         imported = {"key": run.key, "format": tool.name, "from": str(place), "digest": digest}
         if not self.dry_run:
             try:
@@ -210,10 +196,19 @@ class Importer:
                 raise
         (self.done.new if before is None else self.done.updated).append(folder.path)
         if self.dry_run:
-            return
+            return faults
         if before is not None and not same:  # its config has changed, and with it the folder's name
             shutil.rmtree(before.path, ignore_errors=True)
         self.known[run.key] = folder
+        return faults
+
+
+_FULL = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOENT)
+
+
+def _stops(error: Exception) -> bool:
+    """Return whether no other run could be written either: a disk is full, or the folder is not writable."""
+    return isinstance(error, FolderError) and isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL
 
 
 def _imported(folder: RunFolder) -> Mapping[str, Any]:
@@ -225,12 +220,11 @@ def _imported(folder: RunFolder) -> Mapping[str, Any]:
     return told if isinstance(told, dict) and isinstance(told.get("key"), str) else {}
 
 
-def _meaning(run: Foreign, tool: Tool, rules: Rules) -> Meaning:
-    """Interpret a run's log. Raises FolderError if there is no metric in it."""
-    metrics = ("train_", "val_", "test_", "loss")
+def _meaning(run: Foreign, tool: Tool, rules: Rules) -> tuple[Meaning, list[str]]:
+    """Interpret a run's log, and say what of it counts for nothing. Raises FolderError if there is no metric in it."""
     named = [theirs for theirs in rules.columns.values() if theirs in run.texts]
-    usual = [theirs for ours, theirs in guessed(run.texts).items() if ours.startswith(metrics)]
-    texts = [f"its column '{one}' has no numbers, but texts such as {run.texts[one]!r:.40}" for one in named + usual]
+    usual = sorted(guessed(run.texts).items(), key=lambda one: one[0] in ("step", "epoch", "lr"))
+    texts = [_text(one, run.texts[one]) for one in dict.fromkeys([*named, *(theirs for _, theirs in usual)])]
     if named:
         raise FolderError(texts[0])
     form = "trainer_state" if tool.name == "trainer" else tool.name
@@ -240,10 +234,23 @@ def _meaning(run: Foreign, tool: Tool, rules: Rules) -> Meaning:
             raise FolderError(texts[0])
         there = sorted({name for row in run.log for name in row})
         listed = ", ".join(there[:12]) + (" …" if len(there) > 12 else "")
+        if not there:
+            raise FolderError("there are no numbers in it")
         raise FolderError(
             f"no column has a usual name of a metric; use {option('--map')} val_loss=COLUMN (columns: {listed})"
         )
-    return meaning
+    far = next((row["step"] for row in meaning.evaluations if abs(row.get("step", 0)) > _MOST_STEPS), None)
+    if far is not None:
+        raise FolderError(f"it has the impossible step {far:g}")
+    return meaning, [*texts, *meaning.faults]
+
+
+_MOST_STEPS = 10**15
+
+
+def _text(column: str, text: str) -> str:
+    comma = " with a decimal comma; write a point" if re.fullmatch(r"[-+]?\d+,\d{1,2}|[-+]?0,\d+", text) else ""
+    return f"its column '{column}' has no numbers, but texts such as {text!r:.40}{comma}"
 
 
 def _digest(run: Foreign, meaning: Meaning, config: RecordedConfig) -> str:

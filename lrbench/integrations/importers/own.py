@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 from lrbench.config import opened
+from lrbench.errors import counted
 from lrbench.integrations.importers import Claim, files_in
+from lrbench.runs import relative
 
 _TABLES = {
     "a report": {"run", "seeds", "status", "verdict"},
@@ -41,3 +44,12 @@ def table_of(path: Path) -> str:
     if header[:3] == _ROWS[0] and set(header) >= _ROWS[1]:
         return "an export"
     return next((what for what, columns in _TABLES.items() if set(header) >= columns), "")
+
+
+def own_words(places: Sequence[Path]) -> str:
+    """Return `8 run folders and 2 tables, such as runs/report/report.csv`."""
+    runs = [place for place in places if not table_of(place)]
+    tables = [place for place in places if place not in runs]
+    told = [counted(len(found), noun) for found, noun in ((runs, "run folder"), (tables, "table")) if found]
+    such = tables or runs
+    return f"{' and '.join(told)}, such as {relative(such[0].absolute())}"

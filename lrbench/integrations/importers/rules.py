@@ -47,6 +47,9 @@ class Rules:
             if not OUR_COLUMN.fullmatch(name):
                 problem = "must be step, epoch, lr, or begin with train_, val_ or test_, such as val_loss=eval/loss"
                 raise UsageError(f"{option('--map')}: '{name}' {problem}")
+            if twice := [ours for ours, theirs in self.columns.items() if theirs == self.columns[name]][1:]:
+                problem = f"gives the column '{self.columns[name]}' two names: {name} and {twice[0]}"
+                raise UsageError(f"{option('--map')} {problem}")
         if self.group_by is not None and not [key for key in self.group_by if key.strip()]:
             raise UsageError(f"{option('--group-by')} names no setting; write it as lr,schedule")
         _check_name(self.name)

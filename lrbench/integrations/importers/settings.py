@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -87,12 +88,17 @@ def _json(text: str) -> Any:
 
 
 def settings_in(path: Path) -> dict[str, Any]:
-    """Read a YAML or JSON file of settings. Raises OSError, or ConfigError or ValueError if it can't be read."""
+    """Read a YAML or JSON file of settings. Raises OSError, or ConfigError or ValueError if it can't be read.
+
+    One that is empty has none.
+    """
     if path.suffix == ".json":
         found = parse_json(read_bytes(path, _MOST))
     else:
         found = parse_foreign(read_bytes(path, _MOST_YAML).decode(errors="replace"), path.name)
-    return dict(found) if isinstance(found, Mapping) else {}
+    if found and not isinstance(found, Mapping):
+        raise ValueError("it has no keys with values")
+    return dict(found or {})
 
 
 def settings_beside(folder: Path, stem: str = "") -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -102,17 +108,20 @@ def settings_beside(folder: Path, stem: str = "") -> tuple[dict[str, Any], tuple
         folder: the log's folder.
         stem: the log's name without its suffix, for settings of that log alone.
     """
-    notes = []
+    notes: list[str] = []
     for name in ((stem,) if stem else ()) + _BESIDE:
         for path in (folder / f"{name}{ending}" for ending in _ENDINGS):
             if is_log(path):
                 try:
                     if found := settings_in(path):
-                        return found, ()
+                        return found, tuple(notes)
                 except ConfigError as error:
                     notes.append(str(error))
                 except (OSError, ValueError) as error:
-                    notes.append(f"{path.name} cannot be read: {error}")
+                    reason = error.strerror if isinstance(error, OSError) else error
+                    notes.append(f"{path.name} cannot be read: {reason}")
+            elif os.path.lexists(path):
+                notes.append(f"{path.name} is not read: it is a link, or no regular file")
     return settings_in_name(stem or folder.name), tuple(notes)
 
 

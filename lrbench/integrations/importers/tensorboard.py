@@ -28,7 +28,12 @@ def read_tensorboard(path: Path) -> list[Foreign]:
     names = names_of(path)
     times = [row["wall_time"] for row in log if "wall_time" in row]
     started = iso(min(times)) if times else None
-    return [Foreign(key_of(path), names[0], plain_name(names), log, params, started=started, notes=notes)]
+    return [
+        Foreign(
+            key_of(path), names[0], plain_name(names), log, params, started=started, notes=notes,
+            faults=(*log.faults, *notes),
+        )
+    ]  # fmt: skip
 
 
 def _has_events(folder: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import pickle
 import re
 import zipfile
@@ -36,14 +37,25 @@ def claimed_trainer(folder: Path, named: bool) -> Claim | None:
 def read_trainer(path: Path) -> list[Foreign]:
     """See `Tool`."""
     states = [one for one in (path, *_checkpoints(path)[-1:]) if is_log(one / STATE)]
-    read = [(where, _state(where / STATE)) for where in states]
+    read, damaged = list[tuple[Path, Mapping[str, Any]]](), list[str]()
+    for one in states:
+        try:
+            read.append((one, _state(one / STATE)))
+        except FolderError as error:
+            damaged.append(str(error))
+    if not read:
+        raise FolderError(damaged[0])
+    damaged = [fault.removeprefix(f"{path}/") for fault in damaged]
     where, state = max(read, key=lambda one: _whole(one[1].get("global_step")) or 0)
     log = read_log("trainer_state", where / STATE)
     if not log:
-        raise FolderError("its log_history is empty; was logging_steps longer than the training?")
+        empty = "its log_history is empty; was logging_steps longer than the training?"
+        raise FolderError("; ".join(log.faults) or empty)
     settings, notes = arguments_in(path, where), tuple[str, ...]()
     if not settings:
         settings, notes = settings_beside(path)
+        there = any(os.path.lexists(one / ARGUMENTS) for one in (path, where))
+        notes = (f"{ARGUMENTS} cannot be read",) * there + notes
     status, reason = _ended(state)
     names = names_of(path)
     total = _whole(state.get("max_steps"))
@@ -51,7 +63,7 @@ def read_trainer(path: Path) -> list[Foreign]:
         Foreign(
             key_of(path), names[0], plain_name(names), log, settings, status, reason,
             seconds=next((row["train_runtime"] for row in reversed(log) if "train_runtime" in row), None),
-            total_steps=total, notes=notes,
+            total_steps=total, notes=notes, faults=(*damaged, *log.faults, *notes),
         )
     ]  # fmt: skip
 

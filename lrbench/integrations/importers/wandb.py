@@ -14,7 +14,7 @@ from lrbench.config import parse_json, read_bytes
 from lrbench.errors import FolderError, UsageError
 from lrbench.integrations.importers import Claim, Foreign, files_in
 from lrbench.integrations.importers.settings import iso, key_of, typed
-from lrbench.runs import Status, guessed, read_number
+from lrbench.runs import Status, Values, encoding_of, guessed, read_number
 from lrbench.types import number_of
 
 _MOST = 2_000_000_000  # bytes
@@ -137,7 +137,8 @@ def _header(path: Path) -> list[str]:
 
 def _text(path: Path) -> io.StringIO:
     """Return the text of a file that W&B's page exported. Raises OSError."""
-    return io.StringIO(read_bytes(path, _MOST_EXPORTED).decode("utf-8-sig", errors="replace"), newline="")
+    content = read_bytes(path, _MOST_EXPORTED)
+    return io.StringIO(content.decode(encoding_of(content), errors="replace"), newline="")
 
 
 def _exported(header: list[str]) -> bool:
@@ -157,18 +158,19 @@ def _export(path: Path) -> list[Foreign]:
 def _panel(path: Path, rows: list[dict[str, str]]) -> list[Foreign]:
     first = _header(path)[0]
     logs: dict[str, list[dict[str, float]]] = {}
-    for row in rows:
-        found: dict[str, dict[str, float]] = {}
+    seen: dict[str, Values] = {}
+    for number, row in enumerate(rows, 1):
+        texts: dict[str, dict[str, str]] = {}
         for column, text in row.items():
             named = _PANEL.fullmatch(column or "")
-            value = read_number(text)
-            if named and not named[3] and value is not None:
-                found.setdefault(named[1], {})[named[2]] = value
+            if named and not named[3]:
+                texts.setdefault(named[1], {})[named[2]] = text
         at = read_number(row.get(first))
         step = {"step": at} if at is not None and first.lower().endswith("step") else {}
-        for run, values in found.items():
-            logs.setdefault(run, []).append({**step, **values})
-    made = [Foreign(f"{key_of(path)}-{run}", run, "", log) for run, log in logs.items()]
+        for run, of_run in texts.items():
+            if values := seen.setdefault(run, Values("row")).numbers(of_run, number):
+                logs.setdefault(run, []).append({**step, **values})
+    made = [Foreign(f"{key_of(path)}-{run}", run, "", log, faults=seen[run].told) for run, log in logs.items()]
     return [_noted(one, "exported from a panel of W&B, which may sample its points") for one in made]
 
 
@@ -188,16 +190,19 @@ def _table(path: Path, rows: list[dict[str, str]]) -> list[Foreign]:
         "End Time",
     }
     states = {"finished": Status.FINISHED, "failed": Status.FAILED, "crashed": Status.FAILED}
-    found = []
-    for row in rows:
+    found: list[Foreign] = []
+    keys: set[str] = set()
+    for at, row in enumerate(rows, 1):
         values = {key: typed(text) for key, text in row.items() if key and text not in ("", None) and key not in known}
         numbers = {key: number for key, value in values.items() if (number := read_number(value)) is not None}
         metrics = {name for ours, name in guessed(numbers).items() if ours != "lr" and not ours.startswith("lr_")}
         params = {key: value for key, value in values.items() if key not in metrics and not key.startswith("_")}
-        name = row.get("Name") or ""
+        name = row.get("Name") or f"row {at}"
         state = (row.get("State") or "").lower()
         log = [{key: numbers[key] for key in metrics}]
         key = row.get("ID") or f"{key_of(path)}-{name}"
+        key = f"{key}-{at}" if key in keys else key  # of two runs with one name, both are kept
+        keys.add(key)
         made = Foreign(key, name, "", log, params, states.get(state), f"its state is {state or 'unknown'}")
         found.append(
             _noted(made, "exported from a table of W&B, which has only the last, or best, value of each metric")

@@ -3,7 +3,8 @@
 Each format has a file with a function from a path to rows. Nothing here writes a run folder.
 """
 
+from lrbench.runs.logs.log import Log, Values, read_number
 from lrbench.runs.logs.meaning import Meaning, guessed
 from lrbench.runs.logs.patterns import SlowPattern
-from lrbench.runs.logs.read import Log, read_events, read_log, read_number
+from lrbench.runs.logs.read import encoding_of, read_events, read_log, written_again
 from lrbench.runs.logs.source import Source

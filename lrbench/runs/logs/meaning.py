@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -95,12 +95,14 @@ class Meaning:
             a training value.
         recorded: what else is known.
         columns: the column of each of our names.
+        faults: what of the rows was left out, in words.
     """
 
     steps: Sequence[Mapping[str, float]]
     evaluations: Sequence[Mapping[str, float]]
     recorded: Recorded
     columns: Mapping[str, str] = field(default_factory=dict)
+    faults: Sequence[str] = ()
 
     @classmethod
     def of(
@@ -130,9 +132,11 @@ class Meaning:
                 raise FolderError(f"the log has no column '{wanted}' for {ours}; {choices(wanted, there)}")
             columns = {name: column for name, column in columns.items() if column != wanted} | {ours: wanted}
         key = next((name for name in ("step", "epoch") if name in columns), "")
-        rows = _merged(
-            ({ours: _whole(ours, row[name]) for ours, name in columns.items() if name in row} for row in log), key
+        rows, faults = _merged(
+            ({n: _whole(n, row[c]) for n, c in columns.items() if c in row and _is(n, row[c])} for row in log), key
         )
+        if unknown := sum(row.get(columns.get(key, ""), 0) != row.get(columns.get(key, ""), 0) for row in log):
+            faults.append(f"{unknown:,} of its rows {'has' if unknown == 1 else 'have'} NaN as the {key}")
         values = [name for name in columns if name.startswith(("train_", "val_", "test_"))]
         tested = {n.removeprefix("test_"): _last(rows, n) for n in values if n.startswith("test_")}
         recorded = Recorded(
@@ -141,7 +145,12 @@ class Meaning:
             test={name: finite(value) for name, value in tested.items() if value is not None},
             lost=_lost(rows),
         )
-        return cls(_steps(rows, columns), _evaluations(rows, columns), recorded, columns)
+        return cls(_steps(rows, columns), _evaluations(rows, columns), recorded, columns, faults)
+
+
+def _is(ours: str, value: float) -> bool:
+    """Return whether a value says something: a step or an epoch that is NaN says nothing."""
+    return ours not in ("step", "epoch") or value == value
 
 
 def _whole(ours: str, value: float) -> float:
@@ -157,18 +166,45 @@ def _of_100(metric: Metric, rows: Iterable[Mapping[str, float]]) -> Metric:
     return metric
 
 
-def _merged(rows: Iterable[dict[str, float]], key: str) -> list[dict[str, float]]:
-    """Merge the rows of one step, or without steps those of one epoch, which loggers write apart."""
+_AT = {"step", "epoch", "wall_time"}
+"""What says where a row belongs, and is no value."""
+
+
+def _merged(rows: Iterable[dict[str, float]], key: str) -> tuple[list[dict[str, float]], list[str]]:
+    """Merge the rows of one step, or without steps those of one epoch, which loggers write apart.
+
+    Returns the rows, and which values are lost by this.
+    """
     found: list[dict[str, float]] = []
+    again: list[float] = []
     for row in rows:
         at = row.get(key)
         if found and at is not None and found[-1].get(key) == at:
+            if any(name not in _AT and _other(found[-1].get(name, value), value) for name, value in row.items()):
+                again.append(at)
             found[-1] |= row
-        elif not row.keys() <= {"step", "epoch", "wall_time"}:
+        elif not row.keys() <= _AT:
             found.append(row)
-    if key == "step" and any(a.get("step", 0) > b.get("step", 0) for a, b in pairwise(found)):
-        found = _resumed(found)
-    return found
+    faults = []
+    if again:
+        rows_have = "1 row has" if len(again) == 1 else f"{len(again):,} rows have"
+        first = "" if len(again) == 1 else f", first for {key} {again[0]:g}"
+        faults.append(f"{rows_have} other values than the row before for the same {key}{first}; the last row counts")
+    back = next(((a["step"], b["step"]) for a, b in pairwise(_stepped(found)) if a["step"] > b["step"]), None)
+    if key != "step" or back is None:
+        return found, faults
+    kept = _resumed(found)
+    lost = "1 row is" if len(found) - len(kept) == 1 else f"{len(found) - len(kept):,} rows are"
+    faults.append(f"its steps go back, first from {back[0]:g} to {back[1]:g}; {lost} left out for those written later")
+    return kept, faults
+
+
+def _other(value: float, now: float) -> bool:
+    return value != now and not (math.isnan(value) and math.isnan(now))
+
+
+def _stepped(rows: Iterable[dict[str, float]]) -> Iterator[dict[str, float]]:
+    return (row for row in rows if "step" in row)
 
 
 def _resumed(rows: Iterable[dict[str, float]]) -> list[dict[str, float]]:

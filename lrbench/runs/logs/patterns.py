@@ -14,7 +14,8 @@ from typing import Any
 
 from lrbench.errors import FolderError, UsageError, counted, shortened
 from lrbench.runs.csv_columns import printed
-from lrbench.runs.logs.read import Log, kept, lines_of, numbers_in
+from lrbench.runs.logs.log import Log, kept, numbers_in
+from lrbench.runs.logs.read import lines_of
 
 LINE_SECONDS = 2.0
 """Processor time that one pattern may take for one line."""

@@ -6,51 +6,17 @@ import csv
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from lrbench.config import flat, opened, parse_json, read_bytes
 from lrbench.errors import FolderError, counted
-from lrbench.types import number_of
+from lrbench.runs.logs.log import Log, Odd, Values, kept
 
-
-class Log(list[dict[str, float]]):
-    """Rows, in order, of the numbers that a program logged, by its own names.
-
-    Attributes:
-        texts: columns without any number, each with an example of what they have.
-        faults: what of the file was left out or does not fit, in words.
-    """
-
-    def __init__(self, rows: Iterable[dict[str, float]] = ()) -> None:
-        super().__init__(rows)
-        self.texts: dict[str, str] = {}
-        self.faults: list[str] = []
-
-
-class Odd:
-    """Lines that don't fit, by their numbers."""
-
-    def __init__(self, singular: str, plural: str) -> None:
-        self.singular, self.plural, self.count, self.first = singular, plural, 0, 0
-
-    def at(self, number: int) -> None:
-        """Count a line."""
-        self.first = self.first or number
-        self.count += 1
-
-    @property
-    def told(self) -> list[str]:
-        """Return `2 lines are no JSON objects, the first is line 7`; nothing without such lines."""
-        if not self.count:
-            return []
-        if self.count == 1:
-            return [f"line {self.first} {self.singular}"]
-        return [f"{self.count:,} lines {self.plural}, the first is line {self.first}"]
-
-
-MOST_BYTES, MOST_ROWS, MOST_NUMBERS = 2_000_000_000, 5_000_000, 50_000_000
+MOST_BYTES = 2_000_000_000
 MOST_LINE = 1_000_000  # characters
 MOST_STATE = 500_000_000  # bytes of a `trainer_state.json`
 
@@ -85,50 +51,41 @@ def _beside(path: Path) -> str:
     return f"; {there} has {listed or 'no files'}"
 
 
-def lines_of(path: Path) -> Iterator[str]:
-    """Yield the lines of a text file, which a carriage return ends too; those longer than MOST_LINE are left out.
+def encoding_of(start: bytes) -> str:
+    """Return the encoding of a text by its first bytes: UTF-8, or UTF-16 if it has a byte order mark."""
+    return "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+def lines_of(path: Path, long: Odd | None = None) -> Iterator[str]:
+    """Yield the lines of a text file, which a carriage return ends too; in place of long ones, an empty line.
 
     The last one may be incomplete; then it does not end with a newline.
+
+    Args:
+        path: the file.
+        long: counts the lines of more than MOST_LINE characters.
     """
     with opened(path) as file:
         if os.fstat(file.fileno()).st_size > MOST_BYTES:
             raise FolderError(f"{path} cannot be read: it is larger than {MOST_BYTES // 1_000_000:,} MB")
         start = file.read(2)
         file.seek(0)
-        encoding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-        text, whole = io.TextIOWrapper(file, encoding, errors="replace"), True
+        text, whole, number = io.TextIOWrapper(file, encoding_of(start), errors="replace"), True, 0
         while line := text.readline(MOST_LINE):
+            number += whole
             ends = line.endswith("\n")
             if whole and (ends or len(line) < MOST_LINE):
                 yield line
+            elif whole:
+                yield "\n"
+                if long is not None:
+                    long.at(number)
             whole = ends
 
 
-def read_number(value: object) -> float | None:
-    """Return a number, or text that is one, as a float; None for anything else."""
-    if not isinstance(value, str):
-        return number_of(value)
-    try:
-        return float(value)
-    except ValueError:
-        return None
-
-
-def numbers_in(values: Mapping[Any, Any]) -> dict[str, float]:
-    """Return the values that are numbers."""
-    return {str(name): found for name, value in values.items() if (found := read_number(value)) is not None}
-
-
-def kept(rows: Iterable[dict[str, float]]) -> Log:
-    """Return the rows that have numbers. Raises FolderError if they are too many."""
-    found, numbers = Log(), 0
-    for row in rows:
-        if row:
-            found.append(row)
-            numbers += len(row)
-        if len(found) > MOST_ROWS or numbers > MOST_NUMBERS:
-            raise FolderError(f"a log has more than {MOST_ROWS:,} rows or {MOST_NUMBERS:,} numbers")
-    return found
+def _long() -> Odd:
+    than = f"longer than {MOST_LINE:,} characters"
+    return Odd(f"is {than}", f"are {than}")
 
 
 def read_csv(path: Path) -> Log:
@@ -136,69 +93,57 @@ def read_csv(path: Path) -> Log:
 
     A last row that has neither an end nor all fields is being written, and is left out.
     """
-    lines = lines_of(path)
-    header = next(lines, "")
+    long, quote = _long(), Odd("has a quote that is not closed", "have a quote that is not closed")
+    lines = lines_of(path, long)
+    header, lead = next(lines, ""), 0
+    while header and not header.strip() and not long.count:
+        header, lead = next(lines, ""), lead + 1
     delimiter = max(",\t;", key=header.count)
+    names: list[str] = []
+    whole = (line for line in lines if line.endswith("\n") or line.count(delimiter) >= len(names) - 1)
+    rows, seen = csv.reader(chain([header], whole), delimiter=delimiter), Values()
     try:
-        names = next(csv.reader([header], delimiter=delimiter), [])
-        whole = (line for line in lines if line.endswith("\n") or line.count(delimiter) >= len(names) - 1)
-        rows, seen = csv.reader(whole, delimiter=delimiter), _Seen()
+        names += [name.strip() for name in next(rows, [])]
         fields = counted(len(names), "field")
         odd = Odd(f"does not have {fields}, as the header", f"do not have {fields}, as the header")
 
-        def values() -> Iterator[dict[str, str]]:
+        def values() -> Iterator[dict[str, float]]:
+            before = rows.line_num + lead
             for row in rows:
-                if row and len(row) != len(names):
-                    odd.at(rows.line_num + 1)
-                yield seen.of(dict(zip(names, row, strict=False)))
+                if row and row[-1].endswith("\n"):  # what a quote keeps that is open until the end of the file
+                    quote.at(before + 1)
+                elif row and names and len(row) != len(names):
+                    odd.at(before + 1)
+                before = rows.line_num + lead
+                yield seen.numbers(dict(zip(names, row, strict=False)), before)
 
-        log = kept(map(numbers_in, values()))
+        log = kept(values())
     except csv.Error as error:
         raise FolderError(f"{path} is not a CSV file: {error}") from error
-    log.texts, log.faults = seen.texts(log), odd.told
+    log.texts, log.faults = seen.texts, [*_twice(names), *long.told, *quote.told, *odd.told, *seen.told]
     return log
 
 
-class _Seen:
-    """The first values of columns, for messages about those without numbers."""
-
-    MOST = 200  # rows
-
-    def __init__(self) -> None:
-        self.rows: list[Mapping[str, Any]] = []
-
-    def of(self, row: Any) -> Any:
-        """Return a row, and keep it if it is among the first."""
-        if len(self.rows) < self.MOST and isinstance(row, dict):
-            self.rows.append(row)
-        return row
-
-    def texts(self, log: Log) -> dict[str, str]:
-        """Return the columns of which no row has a number, each with an example."""
-        numbers: set[str] = set()
-        for row in log:
-            numbers.update(row)
-        found: dict[str, str] = {}
-        for values in self.rows:
-            for name, value in values.items():
-                if name and name not in numbers and isinstance(value, str) and value.strip():
-                    found.setdefault(name, value.strip())
-        return found
+def _twice(names: Iterable[str]) -> list[str]:
+    """Say which names a header repeats: of these columns, one is read."""
+    many = [repr(name) for name, count in Counter(names).items() if name and count > 1]
+    listed = ", ".join(many[:4]) + " …" * (len(many) > 4)
+    return [f"its header has {listed} more than once; the last such column counts"] if many else []
 
 
 def read_jsonl(path: Path) -> Log:
     """Read a file with a JSON object per line. Other lines are left out; a last one may be being written."""
-    odd, seen = Odd("is not a JSON object", "are not JSON objects"), _Seen()
+    odd, long, seen = Odd("is not a JSON object", "are not JSON objects"), _long(), Values()
 
-    def objects() -> Iterator[dict[str, Any]]:
-        for number, line in enumerate(lines_of(path), 1):
+    def rows() -> Iterator[dict[str, float]]:
+        for number, line in enumerate(lines_of(path, long), 1):
             if isinstance(value := _parsed(line), dict):
-                yield seen.of(value)
+                yield seen.numbers(value, number)
             elif line.strip() and line.endswith("\n"):
                 odd.at(number)
 
-    log = kept(map(numbers_in, objects()))
-    log.texts, log.faults = seen.texts(log), odd.told
+    log = kept(rows())
+    log.texts, log.faults = seen.texts, [*long.told, *odd.told, *seen.told]
     return log
 
 
@@ -221,7 +166,19 @@ def read_trainer_state(path: Path) -> Log:
     history = plain.get("log_history") if isinstance(plain, dict) else plain
     if not isinstance(history, list):
         raise FolderError(f"{path} has no log_history; is it a Trainer's state?")
-    return kept(numbers_in(flat(row)) for row in history if isinstance(row, dict))
+    odd, seen = Odd("is not a JSON object", "are not JSON objects", "entry"), Values("entry")
+
+    def rows() -> Iterator[dict[str, float]]:
+        for number, row in enumerate(history, 1):
+            if isinstance(row, dict):
+                yield seen.numbers(flat(row), number)
+            else:
+                odd.at(number)
+
+    log = kept(rows())
+    faults = "; ".join((*odd.told, *seen.told))
+    log.faults = [f"in its log_history, {faults}"] if faults else []
+    return log
 
 
 def read_tensorboard(path: Path) -> Log:
@@ -240,19 +197,22 @@ def read_events(path: Path) -> tuple[Log, dict[str, Any]]:
     """
     if not path.exists():
         raise FileNotFoundError(path)
-    from lrbench.runs.logs.events import hyperparameters, loaded, scalars
+    from lrbench.runs.logs.events import hyperparameters, loaded, scalars, unread
 
     tags: dict[str, list[tuple[int, float, float]]] = {}
+    again, faults = 0, list[str]()
     settings: dict[str, Any] = {}
     folders = {file.parent for file in path.rglob("*tfevents*")} if path.is_dir() else {path}
     for folder in sorted(folders, key=lambda one: [(len(part), part) for part in one.parts]):
         inner = [part for part in folder.relative_to(path).parts if not re.fullmatch(r"version_\d+", part)]
         events = loaded(folder)
+        faults += unread(folder, events)
         settings |= hyperparameters(events)
         for tag, step, value, time in scalars(events):
             series = tags.setdefault("/".join([*inner, tag]), [])
             while series and series[-1][0] >= step:
                 series.pop()
+                again += 1
             series.append((step, value, time))
     rows: dict[int, dict[str, float]] = {}
     for tag, series in tags.items():
@@ -261,8 +221,16 @@ def read_events(path: Path) -> tuple[Log, dict[str, Any]]:
             row |= {tag: value, "wall_time": min(row["wall_time"], time)}
     if not rows:
         problem = "scalars that can be read in its event files" if folders else f"event files{_beside(path / 'x')}"
-        raise FolderError(f"{path} has no {problem}")
-    return Log(rows[step] for step in sorted(rows)), settings
+        raise FolderError("; ".join([f"{path} has no {problem}", *faults]))
+    log = Log(rows[step] for step in sorted(rows))
+    log.faults = [*faults, *written_again(again)]
+    return log, settings
+
+
+def written_again(count: int) -> list[str]:
+    """Say how many values others have replaced; nothing without any."""
+    was = "value was" if count == 1 else "values were"
+    return [f"{count:,} {was} written again for the same or an earlier step; the last one counts"] if count else []
 
 
 LOGS: dict[str, Callable[[Path], Log]] = {
