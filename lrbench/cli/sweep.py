@@ -22,6 +22,7 @@ from lrbench.errors import FolderError, UsageError, choices
 if TYPE_CHECKING:
     from lrbench.cli.progress import Display
     from lrbench.sweeps import Sweep, Zoom
+    from lrbench.training import RunOptions
 
 Configs = Annotated[
     list[Path] | None,
@@ -150,7 +151,7 @@ def sweep(
         if not dry_run:
             carry_out(asked, how, zoom=wanted, confirm=confirm, watch=heard)
     if dry_run:
-        return _show_plan(console, watch, asked, jobs, confirm, wanted)
+        return _show_plan(console, watch, asked, how, confirm, wanted)
     return _conclude(console, watch, asked, epsilon)
 
 
@@ -210,12 +211,14 @@ def _zoom(asked: bool, width: float | None, max_runs: int | None) -> Zoom | None
 
 
 def _show_plan(
-    console: Console, watch: Display, asked: Sweep, jobs: int | None, confirm: int, zoom: Zoom | None
+    console: Console, watch: Display, asked: Sweep, how: RunOptions, confirm: int, zoom: Zoom | None
 ) -> None:
     from lrbench.cli import sweep_table
     from lrbench.cli.json_events import outcomes_told
+    from lrbench.sweeps import check_fits
 
-    expected = asked.expected_seconds(jobs)
+    check_fits(asked, how, zoom, confirm)
+    expected = asked.expected_seconds(how.jobs)
     watch.tell("summary", sweep=asked.plan.name, expected_seconds=expected, **outcomes_told(asked.outcomes))
     sweep_table.show_plan(console, asked, expected, zoom, confirm)
 
