@@ -145,11 +145,10 @@ def sweep(
         jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, slurm=slurm, stack=stack, again=again,
         retries=retries, max_failures=_allowed(fail_fast, max_failures), prune=Prune.asked(prune, halve))  # fmt: skip
     plan = functools.partial(plan_sweep, configs, {"lr": lr, "seeds": seeds, "schedule": _names(schedule)}, runs=runs,
-        name=name, overrides=overrides or (), device=device, track=track or None, options=how,
-        many=yes or dry_run)  # fmt: skip
+        name=name, overrides=overrides or (), device=device, track=track or None, options=how)  # fmt: skip
     ask_for_code(configs, overrides, trust or dry_run, silent=as_json, check=lambda: plan(train=False))
     with _watching(console, as_json) as watch, serving(runs if serve else None, watch) as heard:
-        asked = plan(train=not dry_run, watch=heard)
+        asked = plan(train=not dry_run, many=yes or dry_run, watch=heard)
         if not dry_run:
             carry_out(asked, how, zoom=wanted, confirm=confirm, watch=heard)
     if dry_run:
