@@ -131,7 +131,8 @@ PUBLIC = {
         ALPHA Axis Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN
         MoreSeeds POWER looks PERCENT_MARGIN Part Point Record Row Spread TARGET_LEVEL Target TargetTest
         against_target axis_of budgets estimate compare_groups compare_two row_of default_metric doubts duration
-        families family_words fits grouped kept load_runs mean_text measure_named measures_of mixed_code only
+        check_filters families family_words fits grouped kept load_runs mean_text measure_named measures_of mixed_code
+        only
         parts rate_text read_one read_runs RunsReader run_rows select standing NoOptimum Optimum optimum good_margin
         task_of tasks_of value_text width_text Named Naming cut key_words labels_of naming_of number_text renamed
         shortened texts_of Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
@@ -144,9 +145,10 @@ PUBLIC = {
         TimeToTarget areas time_to_stay time_to_target with_families optima
     """,
     "sweeps": """
-        AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out find_sweeps plan_sweep set_apart
+        AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out check_fits find_sweeps plan_sweep
+        set_apart
         Decided MoreSeeds Requests WIDTH Zoom add_seeds cancel_stop decided drop_cell keep_cell request_stop
-        requests_of summarize sweep as_planned time_left RunJob jobs_of unlucky
+        requests_of summarize sweep as_planned left_words time_left RunJob jobs_of unlucky
     """,
     "transfers": """
         CoordinateCheck LayerSize Slope both coordinate_check Exponent Fitted Found Prediction THEORIES Transfer

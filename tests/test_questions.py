@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import finished_run
+from foreign import recorded_run, rows
 
 from lrbench.analysis import Question, grouped, questions, read_runs
 from lrbench.components.metrics import LOSS, measures
@@ -258,6 +259,17 @@ def test_two_seeds_can_not_tell(make: MakeRun, runs: Path) -> None:
     assert section.answer[2] == "With two seeds each, the differences between batch sizes may be chance."
     assert section.answer[1] == "The best learning rate is about 0.099 for all batch sizes."
     assert "(95% interval 0." not in section.answer[0], "that of two values would say nothing"
+
+
+def test_the_name_of_a_parameter_stays_as_it_is(runs: Path) -> None:
+    for k, factor in (("fork", 1.0), ("spoon", 1.1)):
+        for lr, loss in ((0.01, 0.9), (0.1, 0.2), (1.0, 0.8)):
+            for seed in range(2):
+                recorded_run(runs, rows([factor * (loss + 0.1 * seed)]), seed=seed, params={"lr": lr, "k": k})
+    section = only(runs)
+    assert section.title == "Learning rate by k"
+    assert section.answer[0].startswith("k fork has the lowest validation loss")
+    assert section.answer[1] == "The best learning rate tried is 0.1 for all values of k."
 
 
 def test_schedules_are_compared_each_at_its_own_best(make: MakeRun, runs: Path) -> None:

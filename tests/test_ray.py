@@ -350,6 +350,24 @@ def test_a_model_that_ends_its_process_fails_alone(cluster: Any, start: Start, t
     assert process.returncode == 1 and "ValueError: no" in output
 
 
+def test_what_ray_logs_while_nothing_answers_stays_out_of_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from lrbench.training.executors import ray as executor
+
+    def connect(**_: Any) -> None:
+        os.write(2, b"rpc_client.h:153: Failed to connect to GCS\n")
+        raise ConnectionError("timed out")
+
+    monkeypatch.setattr(executor, "_knock", lambda address: None)
+    monkeypatch.setattr(executor.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(executor.ray, "init", connect)
+    with pytest.raises(UsageError, match=r"no Ray cluster at 10\.0\.0\.1:6379 \(ConnectionError: timed out\)"):
+        executor._connect("10.0.0.1:6379")
+    os.write(2, b"heard again")
+    assert capfd.readouterr().err == "heard again"
+
+
 def test_no_cluster_there(tmp_path: Path, start: Start) -> None:
     process = start("far", "--executor", "ray", "--address", "127.0.0.1:1")
     output, _ = process.communicate(timeout=PATIENCE)

@@ -127,6 +127,11 @@ def test_csv_reads_back_unrounded(make_run: MakeRun, tmp_path: Path) -> None:
     assert len(pd.read_csv(made.page.with_name("runs.csv"))) == 1
 
 
+def _to_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "result is torn": lambda p: (p / "result.json").write_text('{"status": "fini'),
     "result is a list": lambda p: (p / "result.json").write_text("[]"),
@@ -140,6 +145,10 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a rate is text": lambda p: (p / "epochs.csv").write_text((p / "epochs.csv").read_text().replace(",0.1,", ",abc,")),
     "epochs lack columns": lambda p: (p / "epochs.csv").write_text("epoch,step\n1,2\n"),
     "epochs are binary": lambda p: (p / "epochs.csv").write_bytes(bytes(range(256)) * 4),
+    "epochs are a pipe": lambda p: _to_pipe(p / "epochs.csv"),
+    "steps are binary": lambda p: (p / "steps.csv").write_bytes(bytes(range(256)) * 4),
+    "steps are a pipe": lambda p: _to_pipe(p / "steps.csv"),
+    "steps are a folder": lambda p: ((p / "steps.csv").unlink(), (p / "steps.csv").mkdir()),
 }
 
 
@@ -325,18 +334,18 @@ def test_copies_of_a_run_are_left_out_and_named(make_run: MakeRun, tmp_path: Pat
     assert [(r.status, r.folder.name) for r in made.damaged] == [("copy", "copied")]
     for page in (made.page, made.page.with_suffix(".md")):
         text = page.read_text()
-        assert "Damaged or left out" in text and f"a copy of {path}; left out" in text
+        assert "Damaged or left out" in text and f"a copy of {path}" in text
 
 
 def _torn(path: Path) -> str:
     (path / "result.json").write_text("{ torn")
-    return "since it can't be read: "
+    return "and it can't be read: "
 
 
 def _better_than_logged(path: Path) -> str:
     result = json.loads((path / "result.json").read_text())
     (path / "result.json").write_text(json.dumps({**result, "final": {**result["final"], "val_loss": 0.001}}))
-    return "since its result.json has another val_loss than its epochs.csv"
+    return "and its result.json has another val_loss than its epochs.csv"
 
 
 def _another_rate(path: Path) -> str:
@@ -346,7 +355,7 @@ def _another_rate(path: Path) -> str:
             at = first.split(",").index("lr")
             cells = [row.split(",") for row in rows]
             file.write_text("\n".join([first, *(",".join([*c[:at], "7.0", *c[at + 1 :]]) for c in cells)]) + "\n")
-    return "since it fails its audit: "
+    return "and it fails its audit: "
 
 
 @pytest.mark.parametrize("spoil", [_torn, _better_than_logged, _another_rate])
@@ -357,7 +366,7 @@ def test_of_two_copies_the_intact_one_counts(make_run: MakeRun, tmp_path: Path, 
     counting = [record for record in read_runs([tmp_path / "runs"]) if record.status.complete]
     assert [(record.folder.name, record.metric("val_loss")) for record in counting] == [("copied", 0.3)]
     code, out, _ = cli("report")
-    assert code == 0 and f"copy: {path.name}: a copy of runs/copied; left out, {why}" in out, out
+    assert code == 0 and f"left out: {path.name}: a copy of runs/copied, {why}" in out, out
 
 
 @pytest.mark.parametrize("odd", ["-rf", "0\n\n[red]Error: all is lost", "\x1b[31m"])
@@ -371,7 +380,7 @@ def test_the_folder_with_a_runs_own_name_is_the_original(make_run: MakeRun, tmp_
     assert original.folder.name == path.name
     code, out, _ = cli("report")
     shown = odd.replace("\n", "\ufffd").replace("\x1b", "\ufffd")
-    assert code == 0 and f"copy: {shown}: a copy of runs/{path.name}; left out" in out
+    assert code == 0 and f"left out: {shown}: a copy of runs/{path.name}\n" in out
     assert f"damaged: runs/{shown}damaged/config.yaml" in out and f" {shown[:9]}" in out
     assert not any(line.startswith(("Error", "[red]Error")) for line in out.splitlines())
 

@@ -462,7 +462,8 @@ def test_a_folder_is_no_request(tmp_path: Path, tiny: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("seeds", "many", "must give a number, such as `3`, `3 of cosine`, `3 best` or `3 best of cosine`"),
+        ("foo", "", "it must be called stop, drop-<run> or seeds"),
+        ("seeds", "many", "it must give a number, such as `3`, `3 of cosine`, `3 best` or `3 best of cosine`"),
         ("seeds", "0", "at most 1,000 (got '0')"),
         ("seeds", "3 of cosin", "this sweep has no family 'cosin'; did you mean 'cosine'? Choices: constant, cosine"),
         ("drop-nothing", "", "this sweep has no run 'nothing'"),

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import html
 import http.client
+import io
 import json
 import shutil
 import signal
@@ -23,6 +24,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lrbench.cli.serve import _announce, _checked
+from lrbench.cli.terminal import Terminal
 from lrbench.errors import UsageError
 from lrbench.server import PORT, Server, Settings, beside, content
 from lrbench.server.access import Access, prefix_of
@@ -505,6 +508,18 @@ def test_what_cannot_be_served_is_one_message(
 ) -> None:
     found, _, said = cli("serve", runs, *words)
     assert found == code and problem in said
+
+
+def test_a_filter_that_matches_nothing_is_told_at_the_start(runs: Path, make_run: Any) -> None:
+    make_run([0.5])
+    assert _checked([runs], None, None, ["lr=0.1"]) == ""
+    said = _checked([runs], None, None, ["lr=7"])
+    assert "lr=7: no run matches" in said
+    out = io.StringIO()
+    _announce(Terminal(file=out, width=200), "http://here", False, [runs], said)
+    assert f"{said}; the page shows runs as soon as some match\n" in out.getvalue()
+    with pytest.raises(UsageError, match="needs a number after it"):
+        _checked([runs], None, None, ["lr<"])
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -39,10 +39,10 @@ from lrbench.events import Event
 from lrbench.reports import save_summary, summary_words
 from lrbench.reports.figures.sensitivity import draw
 from lrbench.runs import RunFolder, RunResult, Status
-from lrbench.sweeps import Planned, Summary, SweepFolder
+from lrbench.sweeps import Planned, Summary, SweepFolder, plan_sweep
 from lrbench.sweeps.halving import loss_at, worse_half
 from lrbench.sweeps.plan import Plan
-from lrbench.sweeps.status import expected_seconds
+from lrbench.sweeps.status import expected_seconds, left_words
 from lrbench.sweeps.summary import summarize
 from lrbench.training import Outcome, Prune, RunOptions, build, default_jobs, executors, run
 from lrbench.training.device import resolve_device
@@ -282,6 +282,25 @@ def test_the_status_from_elsewhere(cli: Cli, write_config: Write) -> None:
     code, out, _ = cli("sweep", "--status", "--name", "tiny")
     assert "2 runs: 1 finished, 1 interrupted" in out and "other" not in out
     assert cli("sweep", "--status", "--name", "absent")[0] == 2
+
+
+def test_a_learning_rate_with_a_dropped_seed_has_a_dash(
+    cli: Cli, tiny: Callable[..., Any], make_run: Callable[..., Path]
+) -> None:
+    asked = plan_sweep([tiny(epochs=2)], {"lr": [0.1, 0.2], "seeds": 2})
+    asked.folder.write(asked.plan)
+    for lr, status in ((0.1, "pruned"), (0.2, "finished")):
+        make_run([0.8, 0.6], lr=lr)
+        make_run([0.8, 0.6], lr=lr, seed=1, status=status)
+    code, out, _ = cli("sweep", "--status")
+    rows = [line.split() for line in out.splitlines() if line.split()[:1] in (["0.1"], ["0.2"])]
+    assert code == 0 and rows == [["0.1", "●✂", "–"], ["0.2", "●●", "0.6"]]
+
+
+def test_the_time_left_in_words() -> None:
+    assert [left_words(seconds) for seconds in (None, 0.0, 0.9, 7.0, 348.0)] == [
+        "", "less than a second left", "less than a second left", "about 7.0 s left", "about 5:48 left",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -288,6 +288,17 @@ def test_a_database_of_mlflow_whose_making_fails_is_made_anew(
     assert len(list(into.glob(".*"))) == 0
 
 
+@pytest.mark.parametrize("uri", ["ftp://nowhere/logs", "sqlite+nothing:///x.db"])
+def test_an_address_that_mlflow_can_not_use_is_one_sentence(make_run: MakeRun, cli: Any, uri: str) -> None:
+    pytest.importorskip("mlflow")
+    make_run([0.5])
+    code, _, err = cli("export", "--to", "mlflow", uri)
+    assert code == 2 and err.startswith(f"Error: {uri}: ") and err.count("\n") == 1
+    assert err.endswith(
+        "name a server, such as http://localhost:5000, a database, such as sqlite:///mlflow.db, or a folder\n"
+    )
+
+
 def file_row(folder: RunFolder, **values: float) -> str:
     """A row of a run's `epochs.csv`."""
     header = folder.epochs.path.read_text().partition("\n")[0]

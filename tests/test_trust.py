@@ -91,6 +91,14 @@ def test_every_command_that_runs_configs_refuses_and_names_the_code(command: str
     assert config.exists()
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_nobody_is_asked_about_a_config_that_is_wrong(command: str, call: Cli, here: Path) -> None:
+    written(here.parent / "elsewhere" / "theirs.yaml", epochs=-1)
+    code, _, said = call(*COMMANDS[command], "../elsewhere/theirs.yaml")
+    assert code == 2 and "epochs: must be" in said and "nets:build" not in said
+    assert not (here / "imported").exists()
+
+
 @pytest.mark.parametrize("command", ["run", "preview"])
 def test_trust_runs_it(command: str, call: Cli, here: Path) -> None:
     written(here.parent / "elsewhere" / "theirs.yaml", schedule="nets:schedule")
@@ -263,7 +271,7 @@ def test_on_a_terminal_it_is_asked(here: Path, tmp_path: Path, answer: str, code
         assert process.wait(120) == code, said
     os.close(ours)
     assert b"nets:build" in said and (b"nothing was run" in said) is bool(code)
-    assert said.count(b"Run it? [y/N]") == 1 + answer.count("\n")
+    assert said.count(b"Run the code named in ../elsewhere/theirs.yaml? [y/N]") == 1 + answer.count("\n")
     assert (here / "imported").exists() is not bool(code)
 
 

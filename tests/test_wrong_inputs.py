@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +61,18 @@ def test_a_folder_beside_the_runs_is_told_where_they_are(make_run: MakeRun, tmp_
     make_run([0.5])
     (tmp_path / "runs" / "sweeps" / "rates").mkdir(parents=True)
     assert str(no_runs([tmp_path / "runs" / "sweeps" / "rates"])).endswith(f"; there are some in {tmp_path / 'runs'}")
+
+
+def test_a_parent_folder_that_can_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").mkdir()
+
+    def unreadable(folder: Path) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("lrbench.runs.find.folders_in", unreadable)
+    said = str(no_runs([tmp_path / "mine"]))
+    assert said.startswith(f"no runs in {tmp_path / 'mine'}; `lrbench run CONFIG` creates some")
+    assert said.endswith(f", and {tmp_path} cannot be read: Permission denied, so there may be some in there")
 
 
 @pytest.mark.parametrize(

@@ -301,12 +301,16 @@ def test_a_dry_run_lists_the_grid(cli: Cli, write_config: Write) -> None:
         (["--max-runs", "20"], "--max-runs needs --zoom"),
         (["--zoom", "--max-runs", "0"], "--max-runs must be a whole number, at least 1 (got 0)"),
         (["--zoom", "--max-runs", "2"], "--max-runs 2 is less than the 3 runs of the grid"),
+        (["--zoom", "--max-runs", "2", "--dry-run"], "--max-runs 2 is less than the 3 runs of the grid"),
+        (["--lr", "0.1", "--halve"], "learning rates, and there is only one; give several with --lr, or leave it out"),
+        (["--lr", "0.1", "--halve", "--dry-run"], "and there is only one; give several with --lr"),
         (["--zoom", "--halve"], "--zoom needs complete runs: leave out --prune and --halve"),
         (["--zoom", "--prune", "0.5"], "--zoom needs complete runs: leave out --prune and --halve"),
     ],
 )
 def test_mistakes(cli: Cli, write_config: Write, words: Sequence[str], fragment: str) -> None:
-    code, _, err = cli("sweep", write_config(), "--lr", "0.01:1:3", *words)
+    rates = () if "--lr" in words else ("--lr", "0.01:1:3")
+    code, _, err = cli("sweep", write_config(), *rates, *words)
     assert code == 2 and fragment in " ".join(err.replace("│", " ").split()) and not Path("runs").exists()
 
 

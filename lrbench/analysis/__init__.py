@@ -15,7 +15,7 @@ from lrbench.analysis.estimates import CONFIDENCE, estimate, standing
 from lrbench.analysis.evaluations import Axis
 from lrbench.analysis.family_words import mean_text, width_text, within_text
 from lrbench.analysis.family_words import words as family_words
-from lrbench.analysis.filters import fits, kept
+from lrbench.analysis.filters import check_filters, fits, kept
 from lrbench.analysis.format import duration
 from lrbench.analysis.frames import Described, differing, load_evaluations, load_steps
 from lrbench.analysis.frames import frame as frame_of

@@ -42,8 +42,8 @@ def _copies(same: list[Record]) -> dict[int, Record]:
     found = {}
     for record in others:
         why = doubts[id(record)]
-        told = "" if not why or doubts[id(first)] else f", since {why}"
-        problem = f"a copy of {first.folder.path}; left out{told}"
+        told = "" if not why or doubts[id(first)] else f", and {why}"
+        problem = f"a copy of {first.folder.path}{told}"
         found[id(record)] = replace(record, status=Status.COPY, problem=problem)
     return found
 

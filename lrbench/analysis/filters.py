@@ -7,7 +7,7 @@ import difflib
 import fnmatch
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,13 @@ def kept(
                 raise UsageError(f"{called}: {_why(records, one.strip(), before)}")
         records = [record for record in records if fits(record.plain, known[record.folder.path], text)]
     return list(records)
+
+
+def check_filters(filters: Iterable[str]) -> None:
+    """Raise UsageError for a filter that can match no run at all."""
+    for text in filters:
+        for one in text.split("|"):
+            _check(one.strip(), f"{option('--filter')} {text}")
 
 
 _SIGNS: dict[str, Callable[[float, float], bool]] = {

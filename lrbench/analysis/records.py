@@ -261,6 +261,7 @@ def read_one(folder: RunFolder) -> Record:
     experiment: RunConfig | None = None if file is None else attempt(verified)
     foreign = file is not None and bool(kind_of(file.plain).foreign)
     epochs = attempt(lambda: read_evaluations(folder, foreign=foreign))
+    attempt(folder.check_steps)
     recorded = attempt(lambda: Recorded.of(folder.recorded())) if foreign else None
     if result is not None:
         problems += _inconsistent(folder, result, experiment, epochs)

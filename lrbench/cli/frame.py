@@ -107,7 +107,7 @@ def _show_head(console: Console, shown: SweepShown) -> None:
         console.print(line)
     else:
         console.print("Runs outside sweeps", style="bold")
-    said = [", ".join(shown.counts), *(text.rstrip(".") for text in shown.asked)]
+    said = [", ".join(shown.counts), *shown.asked]
     if shown.stopping and not shown.over:
         said.append("stopping after the current runs")
     begun = shown.done or any(Status.INTERRUPTED.words in text for text in shown.counts)

@@ -107,7 +107,7 @@ class TimeLeft(ProgressColumn):
         if task.finished or done <= 0 or task.total is None or task.start_time is None:
             return Text("", style="cyan")
         left = (task.total - task.completed) * (task.get_time() - task.start_time) / done
-        return Text(f"{duration(left)} left", style="cyan")
+        return Text(f"{duration(left)} left" if left >= 1 else "", style="cyan")
 
 
 class Bars(Display):

@@ -89,7 +89,8 @@ def _show(made: Report, most: int | None) -> None:
     for record in made.damaged:
         told = record.status is Status.DAMAGED and record.folder.name in record.problem
         named = record.problem if told else f"{record.folder.name}: {record.problem}"
-        console.print(f"[red]{record.status.value}:[/] {inline(named)}", soft_wrap=True)
+        heading = "left out" if record.status is Status.COPY else record.status.value
+        console.print(f"[red]{heading}:[/] {inline(named)}", soft_wrap=True)
     for sentence in summary(made.shown):
         console.print(inline(sentence))
     for test in made.tests:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -51,7 +51,7 @@ def serve(
     paths = runs_given or [runs]
     if files := [path for path in paths if exists(path) and not path.is_dir()]:
         raise UsageError(f"{files[0]} is a file; name a folder of runs")
-    _check_metric(paths, metric, target)
+    unmatched = _checked(paths, metric, target, filters or ())
     asked = {"metric": metric, "baseline": baseline, "filters": filters or (), "target": target, "pool_code": pool_code}
     server = Server(Settings(paths, host, port, prefix, allow_host or (), read_only, asked))
     if beside:
@@ -61,13 +61,13 @@ def serve(
         server.serve(_parent_ends, last=True)
         return
     with _Stop() as stop:
-        _announce(Terminal(), server.address, server.public, paths)
+        _announce(Terminal(), server.address, server.public, paths, unmatched)
         threading.Thread(target=open_page, args=(server.address, open_it), daemon=True).start()
         server.serve(stop.wait)
     raise stop.error
 
 
-def _announce(console: Terminal, address: str, public: bool, paths: list[Path]) -> None:
+def _announce(console: Terminal, address: str, public: bool, paths: list[Path], unmatched: str) -> None:
     if public:
         console.print(
             "[yellow]Other machines can connect: anyone with this address can read the runs.[/] The connection is "
@@ -81,6 +81,8 @@ def _announce(console: Terminal, address: str, public: bool, paths: list[Path]) 
         folder, do = ("the folder", "does") if len(missing) == 1 else ("folders", "do")
         names = inline(", ".join(map(str, missing)))
         console.print(f"waiting for {folder} {names}, which {do} not exist yet", soft_wrap=True)
+    if unmatched:
+        console.print(f"{inline(unmatched)}; the page shows runs as soon as some match", soft_wrap=True)
     console.print(f"Live page: {inline(address)}  (Ctrl-C ends it)", soft_wrap=True)
 
 
@@ -150,15 +152,25 @@ def serving(runs: Path | None, watch: Watch) -> Iterator[Watch]:
         yield heard
 
 
-def _check_metric(paths: list[Path], metric: str | None, target: str | None) -> None:
-    """Raise UsageError if no run that is there has the metric, as a report does; without runs, any may come."""
-    from lrbench.analysis import Target, measure_named, read_runs
-    from lrbench.config import exists
+def _checked(paths: list[Path], metric: str | None, target: str | None, filters: Sequence[str]) -> str:
+    """Return why no run that is there matches the filters; empty if some do, or there are none: any may come.
 
+    Raises UsageError for a filter that can match none, and if no run that is there has the metric, as a report does.
+    """
+    from lrbench.analysis import Target, check_filters, measure_named, read_runs
+    from lrbench.config import exists
+    from lrbench.reports import gather
+
+    check_filters(filters)
     there = [path for path in paths if exists(path)]
-    if (metric is None and target is None) or not (records := read_runs(there)):
-        return
+    if (metric is None and target is None and not filters) or not (records := read_runs(there)):
+        return ""
     if metric is not None:
         measure_named(records, metric)
     if target is not None:
         Target.parse(target, records)
+    try:
+        gather(there, filters=filters, read=lambda _: records)
+    except UsageError as error:
+        return str(error)
+    return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from lrbench.errors import FolderError, UsageError, choices
 if TYPE_CHECKING:
     from lrbench.cli.progress import Display
     from lrbench.sweeps import Sweep, Zoom
+    from lrbench.training import RunOptions
 
 Configs = Annotated[
     list[Path] | None,
@@ -139,18 +141,18 @@ def sweep(
     if status:
         return _show_status(console, context, runs, name, as_json)
     configs, wanted = _checked(configs, epsilon, serve and dry_run), _zoom(zoom, zoom_width, max_runs)
-    ask_for_code(configs, overrides, trust or dry_run, silent=as_json)  # a dry run executes none
     how = RunOptions(
         jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, slurm=slurm, stack=stack, again=again,
         retries=retries, max_failures=_allowed(fail_fast, max_failures), prune=Prune.asked(prune, halve))  # fmt: skip
+    plan = functools.partial(plan_sweep, configs, {"lr": lr, "seeds": seeds, "schedule": _names(schedule)}, runs=runs,
+        name=name, overrides=overrides or (), device=device, track=track or None, options=how)  # fmt: skip
+    ask_for_code(configs, overrides, trust or dry_run, silent=as_json, check=lambda: plan(train=False))
     with _watching(console, as_json) as watch, serving(runs if serve else None, watch) as heard:
-        asked = plan_sweep(configs, {"lr": lr, "seeds": seeds, "schedule": _names(schedule)}, runs=runs, name=name,
-            overrides=overrides or (), device=device, track=track or None, options=how, many=yes or dry_run,
-            train=not dry_run, watch=heard)  # fmt: skip
+        asked = plan(train=not dry_run, many=yes or dry_run, watch=heard)
         if not dry_run:
             carry_out(asked, how, zoom=wanted, confirm=confirm, watch=heard)
     if dry_run:
-        return _show_plan(console, watch, asked, jobs, confirm, wanted)
+        return _show_plan(console, watch, asked, how, confirm, wanted)
     return _conclude(console, watch, asked, epsilon)
 
 
@@ -210,12 +212,14 @@ def _zoom(asked: bool, width: float | None, max_runs: int | None) -> Zoom | None
 
 
 def _show_plan(
-    console: Console, watch: Display, asked: Sweep, jobs: int | None, confirm: int, zoom: Zoom | None
+    console: Console, watch: Display, asked: Sweep, how: RunOptions, confirm: int, zoom: Zoom | None
 ) -> None:
     from lrbench.cli import sweep_table
     from lrbench.cli.json_events import outcomes_told
+    from lrbench.sweeps import check_fits
 
-    expected = asked.expected_seconds(jobs)
+    check_fits(asked, how, zoom, confirm)
+    expected = asked.expected_seconds(how.jobs)
     watch.tell("summary", sweep=asked.plan.name, expected_seconds=expected, **outcomes_told(asked.outcomes))
     sweep_table.show_plan(console, asked, expected, zoom, confirm)
 

@@ -20,7 +20,18 @@ from lrbench.components import LOSS, in_words
 from lrbench.errors import counted
 from lrbench.events import Event
 from lrbench.runs import Status, relative
-from lrbench.sweeps import AUTO_POINTS, Board, Planned, RunJob, SweepFolder, board_of, jobs_of, time_left, unlucky
+from lrbench.sweeps import (
+    AUTO_POINTS,
+    Board,
+    Planned,
+    RunJob,
+    SweepFolder,
+    board_of,
+    jobs_of,
+    left_words,
+    time_left,
+    unlucky,
+)
 from lrbench.training import expected_saving, job_words
 
 if TYPE_CHECKING:
@@ -151,7 +162,7 @@ def _named(board: Board, run: str) -> str:
 
 
 def _left(seconds: float | None) -> str:
-    return "" if seconds is None else f"; about {duration(seconds)} left"
+    return f"; {words}" if (words := left_words(seconds)) else ""
 
 
 def display(console: Console) -> Display:

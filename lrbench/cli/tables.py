@@ -140,9 +140,12 @@ def show_finding(console: Console, finding: Finding) -> None:
     advice, ramp = finding.advice, finding.ramp
     over = f"learning rates {ramp.start:g} … {ramp.end:g} over {ramp.iterations:,} steps"
     console.print(f"\nRange test of {finding.experiment.name}: {over}", markup=False, soft_wrap=True)
+    ends: dict[str, list[str]] = {}
     for curve in finding.curves:
-        ended = curve.reason or "reached the last learning rate"
-        console.print(f"  seed {curve.seed}: {ended}", markup=False, soft_wrap=True, style="dim")
+        ends.setdefault(curve.reason or "reached the last learning rate", []).append(str(curve.seed))
+    for ended, seeds in ends.items():
+        some = f"seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}"
+        console.print(f"  {some}: {ended}", markup=False, soft_wrap=True, style="dim")
     if isinstance(advice, Refusal):
         console.print(f"[yellow]No suggestion:[/] {inline(str(advice))}.", soft_wrap=True)
         return

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lrbench.cli.options import option
-from lrbench.cli.terminal import Terminal, inline
-from lrbench.errors import UsageError
+from lrbench.cli.terminal import Terminal, flat, inline
+from lrbench.errors import UsageError, printable
 
 Trust = Annotated[
     bool, option("Run the code that configs from outside the working folder name, without asking.", "--trust")
@@ -22,7 +23,12 @@ _MOST_ASKED, _MOST_TEXT = 40, 2000
 
 
 def ask_for_code(
-    configs: Iterable[Path], overrides: Iterable[str] | None, trust: bool, *, silent: bool = False
+    configs: Sequence[Path],
+    overrides: Sequence[str] | None,
+    trust: bool,
+    *,
+    silent: bool = False,
+    check: Callable[[], object] | None = None,
 ) -> None:
     """Ask before code runs that a config from outside the working folder names.
 
@@ -31,16 +37,23 @@ def ask_for_code(
         overrides: what it was given after `--set`.
         trust: whether it may run, so that nothing is asked.
         silent: whether the output is for programs, so that nothing can be asked.
+        check: checks the configs as far as that goes without running the code, so that nobody is asked about what is
+            wrong anyway; by default, each is loaded.
 
-    Raises UsageError unless it may run, and ConfigError for a config that can't be read.
+    Raises UsageError unless it may run, ConfigError for a config that is invalid, and what `check` raises.
     """
     if trust:
         return
-    from lrbench.config import foreign_code, not_folders
+    from lrbench.config import foreign_code, load_config, not_folders
 
     found = dict.fromkeys(code for config in configs for code in foreign_code(config, overrides or ()))
     if not found:
         return
+    if check is not None:
+        check()
+    else:
+        for config in configs:
+            load_config(config, overrides or ())
     left = len(found) - _MOST_ASKED
     lines = [f"  {code.where}: {code.key}: {_in_a_line(f'{code.text} {code.given}')}" for code in found]
     shown = "\n".join([*lines[:_MOST_ASKED], *([f"  and {left} more, too many to ask about"] if left > 0 else [])])
@@ -52,15 +65,17 @@ def ask_for_code(
     console.print("This runs code that a config from outside the working folder names, with your rights:")
     for line in shown.split("\n"):
         console.print(inline(line), soft_wrap=True)
-    if not _agreed():
+    files = list(dict.fromkeys(re.sub(r":\d+$", "", code.where) for code in found))
+    if not _agreed(files[0] if len(files) == 1 else f"these {len(files)} files"):
         raise UsageError(f"nothing was run; --trust runs it without asking{_doubt(not_folders())}")
 
 
-def _agreed() -> bool:
+def _agreed(whose: str) -> bool:
     """Ask until the answer is yes or no; none is no."""
+    question = f"Run the code named in {printable(flat(whose))}? [y/N]"
     while True:
         try:
-            answer = typer.prompt("Run it? [y/N]", default="", show_default=False, err=True)
+            answer = typer.prompt(question, default="", show_default=False, err=True)
         except typer.Abort:
             return False
         if answer.strip().lower() in ("y", "yes"):

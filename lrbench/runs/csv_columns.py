@@ -75,6 +75,8 @@ def rows_of(
             header = file.readline(MOST_IN_ROW + 1)
             if len(header) > MOST_IN_ROW:
                 raise _too_long(path)
+            if header.endswith(b"\n") and not _is_text(header):
+                raise FolderError(f"{path} is damaged: it is not text in UTF-8")
             file.seek(start or len(header))
         if header.endswith(b"\n"):
             yield header[:-1], _complete(file, path, end, header.count(b",") + 1)
@@ -110,6 +112,13 @@ def _complete(file: IO[bytes], path: Path, end: int, width: int) -> Iterator[byt
             if missing > MOST_MISSING:
                 raise FolderError(f"{path} is damaged: its rows are shorter than its header")
             yield whole + newline
+
+
+def _is_text(header: bytes) -> bool:
+    try:
+        return "\0" not in header.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def _too_long(path: Path) -> FolderError:

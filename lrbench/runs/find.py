@@ -51,11 +51,14 @@ def no_runs(paths: Iterable[Path], creates: str = "lrbench run CONFIG") -> Usage
     said = f"no runs in {', '.join(map(str, paths)) or '[]'}"
     if any(_RANGE_TESTS in (path.name, path.parent.name) or exists(path / _RANGE_TESTS) for path in paths):
         return UsageError(f"{said}, only range tests; `lrbench report` shows them")
-    for path in paths:
-        for folder in path.parents[:2]:
+    unread = ""
+    for folder in (folder for path in paths for folder in path.parents[:2]):
+        try:
             if find_runs([folder]):
                 return UsageError(f"{said}; there are some in {folder}")
-    return UsageError(f"{said}; `{creates}` creates some")
+        except UsageError as error:  # it may not be read, or is gone
+            unread = unread or f", and {error}, so there may be some in there"
+    return UsageError(f"{said}; `{creates}` creates some{unread}")
 
 
 def of_range_test(folder: Path) -> bool:

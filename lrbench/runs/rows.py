@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lrbench.components import Metric, epoch_columns
+from lrbench.runs.csv_columns import rows_of
 from lrbench.runs.csv_log import CsvLog
 from lrbench.runs.recordings import STEP_COLUMNS
 
@@ -44,6 +45,11 @@ class RowLogs:
         self.steps = CsvLog(self.steps.path, STEP_COLUMNS, step_columns, thins=True)
         self.steps.open(ends[0])
         self.epochs.open(ends[1])
+
+    def check_steps(self) -> None:
+        """Raise FolderError if `steps.csv` can't be read, of which only the header is read; it may be missing."""
+        with rows_of(self.steps.path):
+            pass
 
     def close_logs(self) -> None:
         """Close the two CSV files."""

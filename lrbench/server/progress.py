@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lrbench.analysis import Record, duration
+from lrbench.analysis import Record
 from lrbench.components import LOSS, in_words
 from lrbench.errors import FolderError, LrbenchError, UsageError, counted
 from lrbench.runs import Status, last_row, tally
@@ -19,6 +19,7 @@ from lrbench.sweeps import (
     as_planned,
     decided,
     find_sweeps,
+    left_words,
     requests_of,
     summarize,
     time_left,
@@ -211,7 +212,7 @@ def _sweep(
         failed=failed[:MOST_LISTED],
         pending=[CellShown(run, label[run], words=states[run].words) for run in to_do[:MOST_LISTED]],
         to_do=len(to_do),
-        asked=[f"Asked for {one.words}." for one in asked.seeds],
+        asked=[f"asked for {one.words}" for one in asked.seeds],
         stopping=asked.stop,
         dropped=asked.dropped,
         left_out=[
@@ -284,5 +285,4 @@ def _left(
     parts = [1 - cell.step / cell.total for cell in kept if cell.step is not None and cell.total]
     work = len(set(to_do) - dropped) + sum(parts) + (len(kept) - len(parts)) / 2
     seconds = (r.result.seconds for r in records if r.result is not None and r.status.complete and r.result.seconds)
-    left = time_left(seconds, work, len(running))
-    return "" if left is None else f"about {duration(max(left, 1.0))} left"
+    return left_words(time_left(seconds, work, len(running)))

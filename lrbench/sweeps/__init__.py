@@ -6,7 +6,7 @@ A sweep's runs are ordinary runs. Nothing here trains by itself, draws or import
 from lrbench.sweeps.asked import Sweep
 from lrbench.sweeps.axes import AUTO_POINTS
 from lrbench.sweeps.decided import Decided, decided
-from lrbench.sweeps.execution import carry_out
+from lrbench.sweeps.execution import carry_out, check_fits
 from lrbench.sweeps.jobs import RunJob, jobs_of, unlucky
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder, find_sweeps, set_apart
 from lrbench.sweeps.requests import (
@@ -19,7 +19,7 @@ from lrbench.sweeps.requests import (
     request_stop,
     requests_of,
 )
-from lrbench.sweeps.status import Board, as_planned, board_of, time_left
+from lrbench.sweeps.status import Board, as_planned, board_of, left_words, time_left
 from lrbench.sweeps.summary import Summary, summarize
 from lrbench.sweeps.sweeping import ask as plan_sweep
 from lrbench.sweeps.sweeping import sweep

@@ -20,10 +20,8 @@ from lrbench.training import RUNGS, Outcome, RunOptions, do_runs
 UNASKED = 1000  # larger grids need --yes
 
 
-def carry_out(
-    asked: Sweep, options: RunOptions, *, zoom: Zoom | None = None, confirm: int = 0, watch: Watch = silent
-) -> Sweep:
-    """Execute the pending runs of a sweep and return `asked`, updated. Raises the same errors as `sweep`."""
+def check_fits(asked: Sweep, options: RunOptions, zoom: Zoom | None, confirm: int) -> None:
+    """Raise UsageError if a sweep can't be carried out in this way."""
     if not 0 <= confirm <= UNASKED:
         raise UsageError(f"{option('--confirm')} must be from 0 to {UNASKED:,} (got {confirm:,})")
     if zoom is not None and options.prune is not None:
@@ -34,6 +32,17 @@ def carry_out(
         raise UsageError(
             f"{option('--max-runs')} {zoom.max_runs:,} is less than the {counted(len(asked.cells), 'run')} of the grid"
         )
+    halves = options.prune is not None and options.prune.halve and not asked.auto
+    if halves and len({(cell.series, cell.lr) for cell in asked.plan.grid}) == len(asked.plan.series):
+        what = f"{option('--halve')} drops the worse half of each schedule's learning rates, and there is only one"
+        raise UsageError(f"{what}; give several with {option('--lr')}, or leave it out")
+
+
+def carry_out(
+    asked: Sweep, options: RunOptions, *, zoom: Zoom | None = None, confirm: int = 0, watch: Watch = silent
+) -> Sweep:
+    """Execute the pending runs of a sweep and return `asked`, updated. Raises the same errors as `sweep`."""
+    check_fits(asked, options, zoom, confirm)
     desk = Desk(asked.folder, asked.plan, watch)
     desk.clear(asked.outcomes)
     work = Work(asked, replace(options, orders=desk.orders), watch, desk)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lrbench.config import opened
-from lrbench.errors import FolderError, UsageError, choices, counted
+from lrbench.errors import FolderError, UsageError, choices, counted, nearest
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, relative, write_file, writing
 from lrbench.sweeps.plan import Plan, SweepFolder
@@ -33,7 +33,7 @@ MOST_SEEDS, MOST_BYTES = 1000, 1000
 LOOK_SECONDS = 1.0
 WRITTEN_SECONDS = 5.0  # an empty file younger than this may be about to be written
 _CONTENT = re.compile(r"(\d{1,9})(\s+best)?(?:\s+of\s+(\S.*))?", re.DOTALL)
-_HELP = "must give a number, such as `3`, `3 of cosine`, `3 best` or `3 best of cosine`"
+_HELP = "it must give a number, such as `3`, `3 of cosine`, `3 best` or `3 best of cosine`"
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def requests_of(sweep: SweepFolder, plan: Plan | None = None, runs: Iterable[str
                 if text.strip() or time.time() - made > WRITTEN_SECONDS:
                     seeds.append((made, MoreSeeds.of(text, families, name)))
             else:
-                raise ValueError(f"it must be called {STOP}, {DROP}<run> or {SEEDS}; {choices(name, (STOP, SEEDS))}")
+                raise ValueError(f"it must be called {STOP}, {DROP}<run> or {SEEDS}{_near(name)}")
         except ValueError as error:
             invalid[name] = str(error)
         except OSError:  # removed meanwhile, or unreadable, which another look may change
@@ -254,6 +254,11 @@ class Desk:
         self.said.discard(request)
         with contextlib.suppress(FolderError):
             _remove(folder_of(self.sweep) / request.file)
+
+
+def _near(name: str) -> str:
+    near = nearest(name, (STOP, SEEDS))
+    return f"; {near.strip()}" if near else ""
 
 
 def _files(sweep: SweepFolder) -> Iterator[Path]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lrbench.analysis import Record, read_one
+from lrbench.analysis import Record, duration, read_one
 from lrbench.components import LOSS
 from lrbench.config import RunConfig, canonical, own_share, without_rate
 from lrbench.errors import FolderError, counted
@@ -163,6 +163,13 @@ def time_left(seconds: Iterable[float], work: float, at_once: int) -> float | No
     """
     known = list(seconds)
     return statistics.median(known) * work / at_once if known and work > 0 and at_once else None
+
+
+def left_words(seconds: float | None) -> str:
+    """Return `about 5:48 left`; empty if the time is unknown."""
+    if seconds is None:
+        return ""
+    return f"about {duration(seconds)} left" if seconds >= 1 else "less than a second left"
 
 
 def expected_seconds(outcomes: Sequence[Outcome], jobs: int, root: Path | None = None) -> float | None:

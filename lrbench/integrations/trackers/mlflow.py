@@ -64,7 +64,7 @@ class MLflow(Tool):
                 _make_database(self.uri)
             else:
                 _reach(self.uri)
-            self._client = MlflowClient(tracking_uri=self.uri)
+            self._client = MlflowClient(tracking_uri=self.uri) if self.here else _client_of(self.uri)
         return self._client
 
     def open(self, run: Run) -> Log:
@@ -189,6 +189,19 @@ def _reach(uri: str) -> None:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"{uri} cannot be reached ({why}); give the address of a running MLflow server") from None
+
+
+def _client_of(uri: str) -> Any:
+    """Return MLflow's client for an address that was given. Raises UsageError for one that it can't use."""
+    from mlflow.tracking import MlflowClient
+
+    try:
+        return MlflowClient(tracking_uri=uri)
+    except Exception as error:  # many kinds: of MLflow, SQLAlchemy and the drivers of databases
+        unknown = "unsupported URI" in str(error)
+        why = "MLflow can't log to this kind of address" if unknown else str(error).partition("\n")[0]
+        right = "a server, such as http://localhost:5000, a database, such as sqlite:///mlflow.db, or a folder"
+        raise UsageError(f"{uri}: {why}; name {right}") from None
 
 
 def _store_in(into: Path) -> str:

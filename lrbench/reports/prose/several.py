@@ -11,6 +11,9 @@ from lrbench.components import Measure
 from lrbench.reports.prose.phrases import capital, qualified
 from lrbench.reports.prose.standings import DOUBTFUL
 
+_COUNTED = ("batch_size",)
+"""Keys whose words have a plural. Names of parts have one, too; those of parameters may be anything."""
+
 
 @dataclass(frozen=True)
 class Families:
@@ -50,7 +53,7 @@ class Families:
     def begun(self, text: str) -> str:
         """Return a sentence with a capital if it begins with a key in words; names of parts stay as they are."""
         plain = any(text.startswith(f"{key_words(key)} ") for key in self.question.keys)
-        return capital(text) if plain else text
+        return capital(text) if plain and not _is_params(self.question) else text
 
     def word(self, row: Row) -> str | None:
         """Return what a row's difference shows."""
@@ -64,11 +67,23 @@ def length(key: str, number: float) -> str:
     return f"{number:,} {unit if number != 1 else unit[:-1]}"
 
 
+def key_named(question: Question) -> str:
+    """Return the words for the only key that differs: `the batch size`; the parameter of another program as it is."""
+    words = key_words(question.keys[0])
+    return words if _is_params(question) else f"the {words}"
+
+
 def kinds(question: Question) -> str:
-    """Return what is compared, in the plural: `batch sizes`; `configurations` if several keys differ."""
+    """Return what is compared, in the plural: `batch sizes`, `values of k`; `configurations` if several keys differ."""
     if question.kind in ("schedules", "lengths"):
         return question.kind
     if len(question.keys) != 1:
         return "configurations"
-    words = key_words(question.keys[0])
-    return words if words.endswith("s") else f"{words}s"
+    key = question.keys[0]
+    words = key_words(key)
+    return f"{words}s" if key in _COUNTED or key.endswith(".name") else f"values of {words}"
+
+
+def _is_params(question: Question) -> bool:
+    """Whether keys are parameters of another program, whose names are no words."""
+    return question.groups[0].foreign

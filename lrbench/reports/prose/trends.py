@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from lrbench.analysis import Finalist, Optimum, key_words, optimum
+from lrbench.analysis import Finalist, Optimum, optimum
 from lrbench.reports.prose.phrases import joined, listed, rate
-from lrbench.reports.prose.several import Families, kinds
+from lrbench.reports.prose.several import Families, key_named, kinds
 
 MOST_LISTED = 6
 """Learning rates that are listed one by one; of more, those at the ends."""
@@ -37,7 +37,7 @@ def _is_number(value: Any) -> bool:
 
 def _over_numbers(found: Families, ones: Sequence[Finalist]) -> str:
     kind, key = found.question.kind, found.question.keys[0]
-    what = "length of training" if kind == "lengths" else key_words(key)
+    what = "the length of training" if kind == "lengths" else key_named(found.question)
     optima = [optimum(one.family, found.measure) for one in ones]
     known = [one for one in optima if isinstance(one, Optimum)]
     between = len(known) == len(ones)
@@ -52,10 +52,10 @@ def _over_numbers(found: Families, ones: Sequence[Finalist]) -> str:
     power = _power(found, ones) if between else ""
     way = _way(rates)
     if way == "":
-        return f"{subject} neither rises nor falls steadily with the {what}: {pairs}{_at_ends(found, ones)}."
+        return f"{subject} neither rises nor falls steadily with {what}: {pairs}{_at_ends(found, ones)}."
     sure = between and _apart(known[0], known[-1])
     verb = f"{way}s" if sure or not between else f"seems to {way}"
-    return f"{subject} {verb} with the {what}{power}: {pairs}{_at_ends(found, ones)}."
+    return f"{subject} {verb} with {what}{power}: {pairs}{_at_ends(found, ones)}."
 
 
 def _power(found: Families, ones: Sequence[Finalist]) -> str:

@@ -107,7 +107,7 @@ def _connect(address: str | None) -> bool:
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     alone: dict[str, Any] = {"_node_ip_address": "127.0.0.1", "include_dashboard": False} if address == "local" else {}
     try:
-        with _this_machine_by_its_loopback_address(address):
+        with _this_machine_by_its_loopback_address(address), _quiet(address):
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **alone)
     except Exception as error:  # Ray raises many kinds of errors if there is no cluster at an address
         raise UsageError(f"{option('--address')}: no Ray cluster at {address} ({first_line(error)})") from error
@@ -123,6 +123,22 @@ def _knock(address: str | None) -> None:
         socket.create_connection((match[1], int(match[2])), timeout=10).close()
     except (OSError, OverflowError) as error:
         raise UsageError(f"{option('--address')}: no Ray cluster at {address} ({error})") from error
+
+
+@contextlib.contextmanager
+def _quiet(address: str) -> Iterator[None]:
+    """Keep out of the terminal what Ray's C++ code logs while no cluster answers, at any log level."""
+    if address == "local":
+        yield
+        return
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 @contextlib.contextmanager
