@@ -63,6 +63,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return "mark.slow" not in collection_path.read_text(encoding="utf-8") or None
 
 
+LONG = {"test_examples.py", "test_ray.py", "test_runner.py", "test_slurm_jobs.py", "test_soak.py"}
+"""Files whose slow tests take minutes: they are begun first, so that none is left to one process in the end."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes long where only slow tests are asked for."""
+    if config.option.markexpr == "slow":
+        items.sort(key=lambda item: item.path.name not in LONG)
+
+
 def pytest_collection() -> None:
     """Nothing that importing the tests makes is garbage."""
     gc.disable()

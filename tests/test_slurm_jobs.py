@@ -360,7 +360,8 @@ def test_cancelled_jobs_and_an_interrupted_command(
     wait_until(lambda: bool(set(training(tmp_path / "far")) - {first}))
     process.send_signal(signal.SIGINT)
     output = ended(process, 130)
-    assert "stopped with 2 of 2 runs left" in output and not asked("squeue", "--me", "-h", "-t", "PENDING,RUNNING")
+    assert "stopped with 2 of 2 runs left" in output and not asked("squeue", "--me", "-h", "-t", "PENDING")
+    wait_until(lambda: not asked("squeue", "--me", "-h", "-t", "RUNNING"))  # Python is about to end
     assert not [path for path in (tmp_path / "far/slurm").iterdir() if path.name.startswith("stop-")]
     seen = forks.run(["-m", "lrbench", "sweep", "--status", "--runs", "far"], cwd=tmp_path, timeout=60).stdout
     assert f"{first.name}: job {told(first / 'job.json')['id']} was cancelled; log: far/slurm/" in seen
