@@ -196,7 +196,9 @@ def start(tmp_path: Path, begin: Start) -> Iterator[Start]:
 def local(tmp_path_factory: pytest.TempPathFactory, begin: Start) -> dict[str, str]:
     """What the workers of this machine come to, with a thread each as in a job."""
     folder = tmp_path_factory.mktemp("local")
-    ended(begin(write(folder), folder / "runs", "--jobs", str(os.cpu_count())))
+    config = write(folder)
+    (folder / "slow.py").write_text(SLOW.replace("time.sleep(0.01)", "pass"))
+    ended(begin(config, folder / "runs", "--jobs", str(os.cpu_count())))
     return steps_of(folder / "runs")
 
 
