@@ -10,7 +10,7 @@ NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis jsonschema ruff m
          transformers ipykernel jax nbclient material mkdocstrings_handlers
 PARALLEL = -n logical --maxprocesses 8 --dist worksteal
 # Slow tests wait for other processes nearly half of the time: one more than there are cores.
-SLOW_PARALLEL = -n $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or 1) + 1, 4))") --dist loadfile
+SLOW_PARALLEL = -n $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or 1) + 1, 4))") --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-slow coverage soak docs docs-figures release-check study-report bench bench-short check lint layout types vulnerabilities format user environment documented clean
 
@@ -20,7 +20,7 @@ demo: user  ## Compare twelve configs on embedded data: about two minutes.
 test: environment  ## Run the ordinary tests, one process per core: no network, no GPU, about a quarter of an hour on two quiet cores.
 	$(BIN)/python -m pytest $(PARALLEL)
 
-test-slow: environment  ## Train on real MNIST (if LRBENCH_DATA has it) and kill real processes: half an hour on two cores.
+test-slow: environment  ## Train on real MNIST (if LRBENCH_DATA has it) and kill real processes: about twenty minutes on two cores.
 	$(BIN)/python -m pytest -m slow $(SLOW_PARALLEL) --durations 12
 
 coverage: environment  ## Run the ordinary tests and print the coverage of each file.

@@ -56,6 +56,23 @@ def no_users_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda app: str(tmp_path / "cache" / app))
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files without slow tests where only these are asked for: importing them takes half of a minute."""
+    if config.option.markexpr != "slow" or collection_path.suffix != ".py":
+        return None
+    return "mark.slow" not in collection_path.read_text(encoding="utf-8") or None
+
+
+LONG = {"test_examples.py", "test_ray.py", "test_runner.py", "test_slurm_jobs.py", "test_soak.py"}
+"""Files whose slow tests take minutes: they are begun first, so that none is left to one process in the end."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes long where only slow tests are asked for."""
+    if config.option.markexpr == "slow":
+        items.sort(key=lambda item: item.path.name not in LONG)
+
+
 def pytest_collection() -> None:
     """Nothing that importing the tests makes is garbage."""
     gc.disable()

@@ -10,7 +10,6 @@ Tests of how a command starts or what it imports start it themselves.
 
 from __future__ import annotations
 
-import array
 import atexit
 import contextlib
 import ctypes
@@ -18,7 +17,7 @@ import gc
 import importlib
 import inspect
 import io
-import json
+import multiprocessing.process
 import os
 import runpy
 import signal
@@ -31,6 +30,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from stand_by import received, send, stand_by
 
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 POSSIBLE = sys.platform == "linux"
@@ -159,20 +160,6 @@ class Fork(subprocess.Popen[Any]):
             os.close(self._devnull)
 
 
-def send(connection: socket.socket, asked: dict[str, Any], streams: list[int]) -> None:
-    text = json.dumps(asked).encode()
-    connection.sendmsg([b"%12d" % len(text)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", streams))])
-    connection.sendall(text)
-
-
-def received(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    length, streams, _, _ = socket.recv_fds(connection, 12, 3)
-    text = b""
-    while len(text) < int(length):
-        text += connection.recv(1 << 20)
-    return json.loads(text), streams
-
-
 # -- in the process that forks
 
 
@@ -232,6 +219,8 @@ def become(asked: dict[str, Any], streams: list[int]) -> None:
     for given in streams:
         os.close(given)
     os.chdir(asked["folder"])
+    # From there, workers are told where `__main__` is.
+    multiprocessing.process.ORIGINAL_DIR = asked["folder"]  # type: ignore[attr-defined]
     os.environ.clear()
     os.environ.update(asked["environment"])
     unbuffered, output = bool(os.environ.get("PYTHONUNBUFFERED")), io.FileIO(1, "w", closefd=False)
@@ -241,6 +230,8 @@ def become(asked: dict[str, Any], streams: list[int]) -> None:
         io.BufferedWriter(io.FileIO(2, "w", closefd=False)), errors="backslashreplace", line_buffering=True
     )
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    if not asked.get("waits"):
+        stand_by(end)
     words = asked["words"]
     sys.argv = {"-m": words[1:], "-c": ["-c", *words[2:]]}.get(words[0], words)
     first = os.getcwd() if words[0] in ("-m", "-c") else str(Path(words[0]).absolute().parent)  # noqa: PTH109

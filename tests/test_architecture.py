@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -18,30 +19,44 @@ PACKAGE = Path(lrbench.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    """Parse a file, once for all tests."""
+    return ast.parse(path.read_text())
+
+
+@functools.cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """All parts of a file's tree."""
+    return list(ast.walk(tree_of(path)))
+
+
 def module_of(path: Path) -> str:
     names = ["lrbench", *path.relative_to(PACKAGE).with_suffix("").parts]
     return ".".join(names[:-1] if names[-1] == "__init__" else names)
 
 
+MODULES = {module_of(file) for file in FILES}
+
+
+@functools.cache
 def imports_of(path: Path) -> set[str]:
     """Modules of lrbench that a file imports anywhere, those for type checkers alone left out."""
-    tree = ast.parse(path.read_text())
-    typing_only = [
-        inner
-        for node in ast.walk(tree)
+    typing_only = {
+        id(inner)
+        for node in nodes_of(path)
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
         for inner in ast.walk(node)
-    ]
+    }
     found = set()
-    for node in ast.walk(tree):
-        if node in typing_only:
+    for node in nodes_of(path):
+        if id(node) in typing_only:
             continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    modules = {module_of(file) for file in FILES}
-    return {name for name in found if name in modules}
+    return found & MODULES
 
 
 def room(module: str) -> str:
@@ -201,7 +216,7 @@ def test_each_room_says_what_it_gives_and_what_it_never_does(name: str) -> None:
 def test_other_rooms_are_entered_by_their_door(file: Path) -> None:
     """`from lrbench.runs import RunFolder`, never `from lrbench.runs.folder import …`, from outside the room."""
     own = room(module_of(file))
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in nodes_of(file):
         modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         for module in modules:
@@ -299,7 +314,7 @@ def test_functions_stay_short_and_files_readable() -> None:
     for file in FILES:
         text = file.read_text()
         assert text.count("\n") < 325, file
-        for node in ast.walk(ast.parse(text)):
+        for node in nodes_of(file):
             if isinstance(node, ast.FunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < 60, f"{file}: {node.name}"
 
@@ -323,15 +338,14 @@ def test_only_runs_knows_the_names_of_a_run_s_files() -> None:
     for file in FILES:
         if module_of(file).removeprefix("lrbench.runs.") in ("folder", "checkpoints", "recordings", "rows"):
             continue
-        tree = ast.parse(file.read_text())
         documentation = {
             id(node.body[0].value)
-            for node in ast.walk(tree)
+            for node in nodes_of(file)
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
             and node.body
             and isinstance(node.body[0], ast.Expr)
         }
-        for node in ast.walk(tree):
+        for node in nodes_of(file):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
                 assert node.value not in names, f"{file}:{node.lineno}"
 
@@ -341,9 +355,7 @@ RAY = ("ray", "ray_owner", "ray_tasks")
 
 def test_ray_is_imported_in_three_files() -> None:
     for file in FILES:
-        names = {
-            n.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Import) for n in node.names
-        }
+        names = {n.name for node in nodes_of(file) if isinstance(node, ast.Import) for n in node.names}
         assert "ray" not in names or (file.parent.name == "executors" and file.stem in RAY)
 
 

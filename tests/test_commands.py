@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from forked import Starts
 from waiting import PATIENCE, alive, gone, wait_until
 
 import lrbench
@@ -729,7 +730,7 @@ def test_canonical_form() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_of_torchrun_are_one_run(cli: Cli, tmp_path: Path) -> None:
+def test_two_processes_of_torchrun_are_one_run(cli: Cli, tmp_path: Path, forks: Starts) -> None:
     text = """
         import sys, torch, torch.distributed as dist, lrbench
         dist.init_process_group("gloo")
@@ -742,8 +743,13 @@ def test_two_processes_of_torchrun_are_one_run(cli: Cli, tmp_path: Path) -> None
         dist.destroy_process_group()
         """
     script(tmp_path, text, "train.py")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "train.py"]
-    path = config_file(tmp_path, command=[*torchrun, "{lr}"], files=["train.py"])
+    forks.shims(tmp_path)
+    places = [tmp_path, Path(sys.executable).parent, os.environ["PATH"]]
+    environment = {"PATH": os.pathsep.join(map(str, places))}
+    if (tmp_path / "python").exists():
+        environment["PYTHON_EXEC"] = str(tmp_path / "python")  # what torchrun starts
+    torchrun = "torchrun --standalone --nproc-per-node 2 train.py {lr}"
+    path = config_file(tmp_path, command=torchrun, files=["train.py"], env=environment)
     code, out, err = cli("sweep", path, "--lr", "0.1,0.2", "--jobs", 1)
     assert code == 0, out + err
     found = [RunFolder(path) for path in sorted((tmp_path / "runs").glob("mine-*"))]

@@ -101,3 +101,31 @@ def test_programs_in_the_path_are_forks(forks: Starts, tmp_path: Path) -> None:
             ["bash", "-c", f"{command}; exit $?"], cwd=tmp_path, env=env, capture_output=True, text=True
         )
         assert (done.stdout, done.returncode) == (said, ended), done.stderr
+
+
+WORKER = """
+import multiprocessing, os, sys
+
+def told(pipe):
+    pipe.send([os.environ["GIVEN"], os.getcwd(), "torch" in sys.modules, __name__])
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("forkserver")
+    ours, theirs = context.Pipe()
+    os.environ["GIVEN"] = "later"
+    worker = context.Process(target=told, args=(theirs,))
+    worker.start()
+    theirs.close()
+    print(ours.recv(), flush=True)
+    worker.join()
+    print(worker.exitcode, multiprocessing.forkserver._forkserver._forkserver_pid in
+          [int(line) for line in open(f"/proc/self/task/{os.getpid()}/children").read().split()])
+"""
+
+
+def test_its_workers_are_forked_from_a_process_of_its_own(starts: Starts) -> None:
+    """One that has done nothing but import, and ends with it."""
+    Path("workers.py").write_text(WORKER)
+    done = starts.run(["workers.py"], timeout=60, env={**os.environ, "GIVEN": "first"})
+    forked = type(starts) is not Starts
+    assert done.stdout.splitlines() == [str(["later", str(Path.cwd()), forked, "__mp_main__"]), "0 True"], done.stderr

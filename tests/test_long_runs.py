@@ -8,8 +8,6 @@ import math
 import os
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from forked import Starts
 
 import lrbench
 from lrbench.config import Experiment, run_name
@@ -454,15 +453,15 @@ lrbench.run([config], runs=runs)  # in this process, whose constants these are: 
 
 
 @pytest.mark.slow
-def test_a_killed_long_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
+def test_a_killed_long_run_goes_on_bit_for_bit(tmp_path: Path, forks: Starts) -> None:
     config = tmp_path / "long.json"
     plain = {"dataset": "digits", "model": "logistic", "steps": 4000, "eval_every": "1000 steps", "batch_size": 8}
     config.write_text(json.dumps({"name": "long", "optimizer": {"name": "sgd", "lr": 0.1}, **plain}))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def ended(runs: str, last: int = 4000) -> int:
-        words = [sys.executable, "-c", KILLED, str(config), str(tmp_path / runs), str(last)]
-        return subprocess.run(words, env=environment).returncode
+        words = ["-c", KILLED, config, tmp_path / runs, str(last)]
+        return forks.run(words, timeout=300, env=environment).returncode
 
     assert ended("whole") == 0
     for last in (1200, 2800):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from forked import Starts
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -241,11 +241,10 @@ def test_crashes_end_alone_and_say_where(bad: Any, tiny: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_command_with_one_job_outlives_a_crash(bad: Any, tiny: Any) -> None:
+def test_a_command_with_one_job_outlives_a_crash(bad: Any, tiny: Any, forks: Starts) -> None:
     for name, one in (("crash", bad("crash")), ("good", tiny(name="good"))):
         Path(f"{name}.yaml").write_text(one.yaml())
-    words = [sys.executable, "-m", "lrbench", "run", "crash.yaml", "good.yaml", "--jobs", "1"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    done = forks.run(["-m", "lrbench", "run", "crash.yaml", "good.yaml", "--jobs", "1"], timeout=300)
     assert done.returncode == 1
     assert "its worker process died 3 times (killed by SIGSEGV); it was in crash (" in done.stderr + done.stdout
     assert RunFolder.of(Path("runs"), tiny(name="good")).status() is Status.FINISHED

@@ -192,8 +192,7 @@ def test_the_code_can_be_copied(opened: Callable[..., Any], written: Callable[..
     assert copied == page.locator(".code code").first.inner_text() and "torch.optim.SGD" in copied
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 400), ("dark", 1400), ("light", 1400)])
 def test_no_one_is_kept_out(opened: Callable[..., Any], written: Callable[..., Path], scheme: str, width: int) -> None:
     page = opened(written(target="val_loss=0.3"), color_scheme=scheme, viewport={"width": width, "height": 900})
     for summary in page.locator("summary:visible").all()[:4]:

@@ -258,8 +258,7 @@ def test_no_column_of_the_lead_is_cut_off(opened: Callable[..., Any], written: C
         assert scroll.evaluate("one => one.scrollWidth <= one.clientWidth")
 
 
-@pytest.mark.parametrize("width", [390, 900, 1400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (900, "light"), (1400, "dark"), (1400, "light")])
 def test_the_lead_is_accessible_at_every_width(
     opened: Callable[..., Any], swept: Path, width: int, scheme: str
 ) -> None:

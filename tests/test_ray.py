@@ -126,7 +126,7 @@ def begin(ready: Starts) -> Start:
 
 def write(folder: Path) -> Path:
     model = {"name": "mlp", "hidden": [32]}
-    whole = {**TINY, "name": "cells", "dataset": "digits", "epochs": 60, "model": model}
+    whole = {**TINY, "name": "cells", "dataset": "digits", "epochs": 40, "model": model}
     config = folder / "cells.yaml"
     config.write_text(yaml.safe_dump(whole))
     return config

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from forked import Starts
 from recording import nothing_recorded, only_run, table
 
 import lrbench
@@ -739,7 +740,7 @@ def test_only_rank_0_writes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 @pytest.mark.slow
-def test_torchrun_records_on_rank_0() -> None:
+def test_torchrun_records_on_rank_0(forks: Starts) -> None:
     Path("train.py").write_text(
         "import lrbench, torch, torch.distributed as dist\n"
         "dist.init_process_group('gloo')\n"
@@ -752,8 +753,11 @@ def test_torchrun_records_on_rank_0() -> None:
         "assert (run.path is None) == (dist.get_rank() == 1)\n"
         "dist.destroy_process_group()\n"
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "train.py"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    forks.shims(Path())
+    started = Path("python").absolute() if Path("python").exists() else sys.executable  # by torchrun
+    environment = {**os.environ, "PYTHON_EXEC": str(started)}
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "train.py"]
+    done = forks.run(words, timeout=120, env=environment)
     assert done.returncode == 0, done.stderr
     assert read_csv(only_run().path / "steps.csv")["loss"].tolist() == [0.0] * 5
 

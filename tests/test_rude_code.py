@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from forked import Starts
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -237,13 +238,15 @@ def test_workers_go_on(bad: Any, tiny: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("act", "said"), [("leave_thread", "threads that a run started (mine)"),
                                            ("leave_exit", "something that a run left for the exit")])  # fmt: skip
-def test_the_command_ends_although_user_code_keeps_its_process_alive(bad: Any, act: str, said: str) -> None:
+def test_the_command_ends_although_user_code_keeps_its_process_alive(
+    bad: Any, act: str, said: str, forks: Starts
+) -> None:
     """A run's worker is ended without a word; a schedule of one's own is previewed in the command's own process."""
     Path("one.yaml").write_text(bad(act).yaml())
     Path("two.yaml").write_text(bad(act).replace(schedule={"name": "bad:leaving", "act": act}).yaml())
     code = "import sys; from lrbench.cli import app; app.EXIT_SECONDS = 0.5; app.main()"
     for words, warned in ((["run", "one.yaml"], False), (["preview", "two.yaml"], True)):
-        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=300)
+        done = forks.run(["-c", code, *words], timeout=300)
         assert done.returncode == 0, done.stderr
         assert (f"Warning: {said} would have kept lrbench from ending" in done.stderr) is warned, done.stderr
     assert RunFolder.of(Path("runs"), load_config("one.yaml")).status() is Status.FINISHED

@@ -13,7 +13,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ import pytest
 import yaml
 from cells import Start, ended, runs_of, steps_of, sweeps
 from conftest import TINY
+from forked import Starts
 from waiting import PATIENCE, wait_until
 
 from lrbench.training.limits import kill
@@ -70,6 +70,7 @@ SlurmdParameters=config_overrides
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 KillWait=20
+SchedulerParameters=sched_interval=1,bf_interval=1
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE PriorityTier=1
 PartitionName=urgent Nodes={host} MaxTime=INFINITE PriorityTier=10
@@ -160,17 +161,31 @@ def write(folder: Path) -> Path:
     return config
 
 
-def begin(config: Path, root: Path, *words: str) -> subprocess.Popen[str]:
-    """A sweep of two learning rates, in a process of its own."""
-    command = [sys.executable, "-m", "lrbench", "sweep", str(config), "--lr", "0.01,0.03", "--runs", str(root), *words]
-    return subprocess.Popen(
-        command, cwd=config.parent, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+IMPATIENT = """
+from lrbench.cli.app import main
+from lrbench.training.executors import slurm
+
+slurm.ASK_SECONDS = slurm.SETTLE_SECONDS = 1.0
+main()
+"""
+"""lrbench, which asks Slurm every second; a shared cluster is to be asked less often."""
+
+
+@pytest.fixture(scope="module")
+def begin(forks: Starts) -> Start:
+    """Starts a sweep of two learning rates, in a process of its own."""
+
+    def started(config: Path, root: Path, *words: str) -> subprocess.Popen[str]:
+        return forks.popen(
+            ["-c", IMPATIENT, "sweep", config, "--lr", "0.01,0.03", "--runs", root, *words],
+            cwd=config.parent, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    return started
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start(tmp_path: Path, begin: Start) -> Iterator[Start]:
     """Start that sweep under `tmp_path / far`."""
     config = write(tmp_path)
     with sweeps(lambda *words: begin(config, tmp_path / "far", "--executor", "slurm", *words)) as started:
@@ -178,10 +193,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def local(tmp_path_factory: pytest.TempPathFactory, begin: Start) -> dict[str, str]:
     """What the workers of this machine come to, with a thread each as in a job."""
     folder = tmp_path_factory.mktemp("local")
-    ended(begin(write(folder), folder / "runs", "--jobs", str(os.cpu_count())))
+    config = write(folder)
+    (folder / "slow.py").write_text(SLOW.replace("time.sleep(0.01)", "pass"))
+    ended(begin(config, folder / "runs", "--jobs", str(os.cpu_count())))
     return steps_of(folder / "runs")
 
 
@@ -263,7 +280,7 @@ class Hangs(nn.Sequential):
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_ctrl_c_ends_hanging_jobs_of_this_machine(tmp_path: Path, terminal: bool) -> None:
+def test_ctrl_c_ends_hanging_jobs_of_this_machine(tmp_path: Path, begin: Start, terminal: bool) -> None:
     """In a terminal, the jobs get the signal too."""
     config = write(tmp_path)
     (tmp_path / "slow.py").write_text(HANGS.replace("Hangs", "Slow"))
@@ -281,7 +298,7 @@ def test_ctrl_c_ends_hanging_jobs_of_this_machine(tmp_path: Path, terminal: bool
     assert len(family) >= 4 and not psutil.wait_procs(family, timeout=PATIENCE)[1]
 
 
-def test_the_next_command_ends_the_jobs_of_a_killed_one(tmp_path: Path) -> None:
+def test_the_next_command_ends_the_jobs_of_a_killed_one(tmp_path: Path, begin: Start) -> None:
     config = write(tmp_path)
     (tmp_path / "slow.py").write_text(HANGS.replace("Hangs", "Slow"))
     words = ("--executor", "slurm", "--slurm", "cluster=local", "--jobs", "2")
@@ -335,7 +352,9 @@ def test_preempted_and_warned_jobs_are_requeued_and_go_on(start: Start, tmp_path
 
 
 @pytest.mark.usefixtures("slurm")
-def test_cancelled_jobs_and_an_interrupted_command(start: Start, tmp_path: Path, local: dict[str, str]) -> None:
+def test_cancelled_jobs_and_an_interrupted_command(
+    start: Start, tmp_path: Path, local: dict[str, str], forks: Starts
+) -> None:
     process = start(*ASKED, "--jobs", "1")
     wait_until(lambda: bool(training(tmp_path / "far")))
     first = training(tmp_path / "far")[0]
@@ -343,10 +362,10 @@ def test_cancelled_jobs_and_an_interrupted_command(start: Start, tmp_path: Path,
     wait_until(lambda: bool(set(training(tmp_path / "far")) - {first}))
     process.send_signal(signal.SIGINT)
     output = ended(process, 130)
-    assert "stopped with 2 of 2 runs left" in output and not asked("squeue", "--me", "-h", "-t", "PENDING,RUNNING")
+    assert "stopped with 2 of 2 runs left" in output and not asked("squeue", "--me", "-h", "-t", "PENDING")
+    wait_until(lambda: not asked("squeue", "--me", "-h", "-t", "RUNNING"))  # Python is about to end
     assert not [path for path in (tmp_path / "far/slurm").iterdir() if path.name.startswith("stop-")]
-    command = [sys.executable, "-m", "lrbench", "sweep", "--status", "--runs", "far"]
-    seen = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    seen = forks.run(["-m", "lrbench", "sweep", "--status", "--runs", "far"], cwd=tmp_path, timeout=60).stdout
     assert f"{first.name}: job {told(first / 'job.json')['id']} was cancelled; log: far/slurm/" in seen
     ended(start(*ASKED))
     assert steps_of(tmp_path / "far") == local
