@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import io
 import os
 import shutil
 import signal
@@ -27,6 +28,7 @@ from lrbench.config import load_config
 from lrbench.errors import ConfigError, LrbenchError
 from lrbench.runs import RunFolder, Status
 from lrbench.training import run
+from lrbench.training.executors.open_lines import OpenLines
 
 
 class Net(nn.Module):
@@ -310,3 +312,30 @@ def test_a_wrong_limit_is_one_message(key: str, value: Any, tmp_path: Path) -> N
         load_config(file)
     wanted = "must be a size of memory such as 8GB" if key == "memory" else "must be a time such as 2h"
     assert str(told.value).startswith(f"{file}:") and wanted in str(told.value) and len(str(told.value)) < 400
+
+
+def test_a_line_that_user_code_leaves_open_is_ended_once() -> None:
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="utf-8")
+    lines = OpenLines(stream)
+    lines.end()
+    print("whole", file=stream)
+    lines.end()
+    print("\rstep 1", end="", file=stream)
+    lines.end()
+    lines.end()
+    assert written.getvalue() == b"whole\n\rstep 1\n"
+
+
+@pytest.mark.slow
+def test_lines_of_lrbench_do_not_continue_those_of_user_code(
+    write_config: Callable[..., Path], tmp_path: Path, forks: Starts
+) -> None:
+    (tmp_path / "mine_open.py").write_text(
+        "import torch\n\n\ndef loss(outputs, targets):\n    print('|', end='')\n"
+        "    return torch.nn.functional.cross_entropy(outputs, targets)\n"
+    )
+    write_config(epochs=1, loss="mine_open:loss")
+    done = forks.run(["-m", "lrbench", "run", "tiny.yaml"], cwd=tmp_path, timeout=240)
+    printed = [line for line in done.stdout.splitlines() if "|" in line]
+    assert done.returncode == 0 and printed and not any(line.strip("|") for line in printed)

@@ -26,6 +26,7 @@ from typing import Any
 from lrbench.errors import LrbenchError, UserCodeError, command_line
 from lrbench.events import Event
 from lrbench.runs import RunResult, birth
+from lrbench.training.executors.open_lines import of_this_process
 from lrbench.training.run_one import attempt_all
 from lrbench.training.signals import StopFlag
 
@@ -125,11 +126,20 @@ def serve(connection: Connection, stacks: Connection, setting: Setting, gpu: int
         for pickled in data:
             accept(pickled)
 
+    printed = of_this_process()
+
+    def end_lines() -> None:
+        for one in printed:
+            one.end()
+
     def tell(event: Event) -> None:
+        if event.kind in ("start", "end"):  # a line is printed for each
+            end_lines()
         with contextlib.suppress(OSError):  # the parent is gone, which `_follow` handles
             connection.send(event)
 
     def report(path: Path, result: RunResult | Exception) -> None:
+        end_lines()
         connection.send((path, result))
 
     with contextlib.suppress(EOFError, OSError), command_line(setting.typed):
@@ -140,7 +150,9 @@ def serve(connection: Connection, stacks: Connection, setting: Setting, gpu: int
                 connection.send(BEGUN)
                 if isinstance(work, Call):
                     torch.set_num_threads(threads)
-                    connection.send(work.answer())
+                    answer = work.answer()
+                    end_lines()
+                    connection.send(answer)
                 else:
                     with busy:
                         attempt_all(work, threads=threads, watch=tell, stop=stop, tell=report)
