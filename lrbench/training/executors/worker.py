@@ -105,10 +105,7 @@ def serve(connection: Connection, stacks: Connection, setting: Setting, gpu: int
     """
     os.set_blocking(stacks.fileno(), False)  # a crash must not wait for a reader
     stop, busy = StopFlag(), threading.Lock()
-    for number in ASKED_TO_STOP:
-        signal.signal(number, lambda *_: stop.set())
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_STOP)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the fork server's handler
+    _heed_signals(stop)
     if sys.platform == "linux":  # data loaders as in a single process; those of a fork server would outlive this one
         multiprocessing.set_start_method("fork", force=True)
     os.environ.update(setting.environment)
@@ -159,6 +156,14 @@ def serve(connection: Connection, stacks: Connection, setting: Setting, gpu: int
     for child in multiprocessing.active_children():  # of user code
         child.kill()
     end_process(0)  # everything is on disk, and a regular exit takes a second with torch loaded
+
+
+def _heed_signals(stop: StopFlag) -> None:
+    """Stop when this process is asked to; its parent has blocked these signals until now."""
+    for number in ASKED_TO_STOP:
+        signal.signal(number, lambda *_: stop.set())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_STOP)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the fork server's handler
 
 
 def _tell_stacks(descriptor: int) -> None:
