@@ -20,8 +20,7 @@ from damage import HOW, ODD, answer, damage, fields, placed
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from lrbench.analysis import Record, run_rows
-from lrbench.analysis.records import read_one
+from lrbench.analysis import Record, read_one, run_rows
 from lrbench.config import Experiment, identity, load_config, read_bytes, run_name
 from lrbench.errors import FolderError, LrbenchError
 from lrbench.lr_finder import find_lr

@@ -24,7 +24,7 @@ import torch
 import yaml
 from torch import nn
 
-from lrbench.analysis.records import read_one
+from lrbench.analysis import read_one
 from lrbench.components.metrics import ACCURACY
 from lrbench.config import dump_yaml, group, identity, load_config
 from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, UsageError

@@ -18,8 +18,7 @@ import torch
 from hostile import MARKUP, SECRET
 
 import lrbench
-from lrbench.analysis import read_runs
-from lrbench.analysis.records import read_one
+from lrbench.analysis import read_one, read_runs
 from lrbench.errors import FolderError
 from lrbench.runs import RunFolder, Status, find_runs
 from lrbench.runs.files import load_tensors

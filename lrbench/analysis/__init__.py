@@ -41,7 +41,8 @@ from lrbench.analysis.optimum import Optimum, optimum
 from lrbench.analysis.other_programs import doubts
 from lrbench.analysis.questions import Question, asked_of, questions
 from lrbench.analysis.reader import RunsReader, read_runs
-from lrbench.analysis.records import Record, read_one
+from lrbench.analysis.reading import read_one
+from lrbench.analysis.records import Record
 from lrbench.analysis.rows import load_runs, optima, run_rows
 from lrbench.analysis.second_process import SecondProcess, no_collections
 from lrbench.analysis.seed_numbers import POWER, MoreSeeds

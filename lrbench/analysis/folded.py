@@ -26,7 +26,8 @@ import numpy as np
 from lrbench.analysis.audits import Audit, audited, remember
 from lrbench.analysis.evaluations import Evaluations, counted
 from lrbench.analysis.kept_lines import KeptLines
-from lrbench.analysis.records import Record, read_one
+from lrbench.analysis.reading import read_one
+from lrbench.analysis.records import Record
 from lrbench.analysis.second_process import SecondProcess
 from lrbench.analysis.verdicts import Verdict
 from lrbench.config import Experiment, group, identity, parse_json, validate, without_rate

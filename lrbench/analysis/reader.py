@@ -11,7 +11,8 @@ from pathlib import Path
 from lrbench.analysis.copies import without_copies
 from lrbench.analysis.evaluations import usable
 from lrbench.analysis.folded import UNSURE_SECONDS, Stamps, read_all, stamps_of
-from lrbench.analysis.records import Record, read_one
+from lrbench.analysis.reading import read_one
+from lrbench.analysis.records import Record
 from lrbench.errors import LrbenchError, UsageError
 from lrbench.runs import Growing, RunFolder, Status, find_runs, folders_in
 

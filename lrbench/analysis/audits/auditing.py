@@ -17,7 +17,8 @@ from lrbench.analysis.audits.own import meant_by, scale_of
 from lrbench.analysis.audits.recorded import Recorded, recorded_in
 from lrbench.analysis.audits.side_by_side import SideBySide
 from lrbench.analysis.once import once
-from lrbench.analysis.records import Record, read_one
+from lrbench.analysis.reading import read_one
+from lrbench.analysis.records import Record
 from lrbench.config import Experiment
 from lrbench.errors import ArgumentError, ConfigError, FolderError, LrbenchError, UsageError, option
 from lrbench.runs import find_runs, no_runs, read_csv
