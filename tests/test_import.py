@@ -256,7 +256,7 @@ def test_run_folders_of_lrbench_are_left_alone(cli: Cli, tmp_path: Path, make_ru
     [
         (("nowhere",), "nowhere: no such file or folder"),
         (("empty",), "empty has no runs of W&B, MLflow"),
-        (("mine", "--from", "tensorbord"), "--from tensorbord: did you mean 'tensorboard'?"),
+        (("mine", "--from", "tensorbord"), "--from tensorbord: no such format; did you mean 'tensorboard'?"),
         (("mine", "--map", "val_loss"), "--map must be OURS=COLUMN"),
         (("mine", "--map", "f1=x"), "--map: 'f1' must be step, epoch, lr, or begin with train_"),
         (("mine", "--from", "mlflow"), "has no runs of MLflow"),

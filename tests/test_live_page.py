@@ -193,7 +193,7 @@ def test_buttons_ask_before_they_write_a_request(
     page.get_by_role("spinbutton", name="Seeds").fill("3")
     page.get_by_role("combobox", name="Of").select_option("tiny")
     page.get_by_role("spinbutton", name="Seeds").press("Enter")
-    expect(page.locator("#live")).to_contain_text("Asked for 3 more seeds")
+    expect(page.locator("#live")).to_contain_text("asked for 3 more seeds")
     (file,) = asked.iterdir()
     assert file.read_text() == "3 of tiny\n"
 

@@ -423,5 +423,7 @@ def test_the_schema_refuses_nothing_that_lrbench_accepts(
     tmp_path_factory: pytest.TempPathFactory, changes: dict[str, Any]
 ) -> None:
     config = {**TRAINING, **changes}
-    if not refusal(config, tmp_path_factory.getbasetemp()):
+    folder = tmp_path_factory.getbasetemp() / "refusals"
+    folder.mkdir(exist_ok=True)
+    if not refusal(config, folder):
         assert problem(config) == ""

@@ -186,6 +186,13 @@ def test_exports_stay_out_of_run_folders(cli: Cli, make_run: MakeRun, inside: st
     assert {path: path.read_bytes() for path in run.parent.rglob("*") if path.is_file()} == before
 
 
+def test_an_export_may_lie_beside_a_config(cli: Cli, make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([0.5])
+    (tmp_path / "config.yaml").write_text("dataset: digits\n")
+    code, out, _ = cli("export", "runs", "--to", "csv", "tables")
+    assert code == 0 and "1 run exported" in out
+
+
 def test_an_export_of_damaged_runs_alone_fails(cli: Cli, make_run: MakeRun, tmp_path: Path) -> None:
     (make_run([0.5]) / "result.json").write_text("{")
     code, out, _ = cli("export", "--to", "csv", tmp_path / "out")

@@ -91,7 +91,7 @@ def import_runs(
     Raises UsageError: a path does not exist, has no runs, or an argument is invalid.
     """
     if kind is not None and kind not in TOOLS:
-        raise UsageError(f"unknown {option('--from')} {kind!r:.40}; {choices(kind, TOOLS)}")
+        raise UsageError(f"{option('--from')} {kind:.40}: no such format; {choices(kind, TOOLS)}")
     rules = Rules(name, seed_key, group_by, lr_key, columns or {})
     nearest(Path(runs))  # or UsageError if it can't be a folder
     importer = Importer(Path(runs).absolute(), rules, dry_run)
