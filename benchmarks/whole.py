@@ -12,6 +12,7 @@ six: six of the tutorial's configs with `--jobs 2`, against the PyTorch tutorial
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -21,6 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 from measuring import environment, lrbench, seconds
 
 HERE = Path(__file__).parent
@@ -100,20 +102,28 @@ def first_step_of_sweep(root: str) -> tuple[float, float]:
 
 
 def _first_step(root: str, command: str, words: list[str]) -> tuple[float, float]:
-    """Return the seconds up to the first step of a command, and the processor seconds of the process that takes it."""
-    note = Path(tempfile.mkdtemp(dir=root)) / "note"
-    variables = environment(1)
-    path = os.pathsep.join([str(HERE), variables["PYTHONPATH"]])
-    config = [*words, "--set", "optimizer={name: 'first_step:Sgd', lr: 0.1}", "--runs", str(note.parent)]
+    """Return the seconds up to the first steps that a command tells of, and the processor seconds of its processes."""
+    config = [*words, "--json", "--set", "optimizer={name: sgd, lr: 0.1}", "--runs", tempfile.mkdtemp(dir=root)]
     began = time.time()
-    subprocess.run(
-        lrbench(command, *config),
-        env={**variables, "FIRST_STEP": str(note), "PYTHONPATH": path},
-        check=True,
-        capture_output=True,
-    )
-    ended, spent = map(float, note.read_text().split())
-    return ended - began, spent
+    with subprocess.Popen(
+        lrbench(command, *config), env=environment(1), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line)["event"] == "progress":  # a few steps are done
+                break
+        else:
+            raise RuntimeError(f"{command} told of no step")
+        found = time.time() - began, _spent(psutil.Process(process.pid))
+        process.terminate()
+        process.stdout.read()
+    return found
+
+
+def _spent(process: psutil.Process) -> float:
+    """Return the processor seconds of a process and all that it has started."""
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return sum(one.user + one.system + one.children_user + one.children_system for one in times)
 
 
 def grown_runs(root: str) -> tuple[float, float]:
