@@ -341,7 +341,7 @@ def test_absurd_grids_are_refused_before_they_are_made(write_config: Write) -> N
 
 
 def test_run_sends_a_grid_to_sweep(write_config: Write) -> None:
-    with pytest.raises(ConfigError, match=r"tiny.yaml:\d+: sweep: is a grid of runs; use `lrbench sweep`"):
+    with pytest.raises(ConfigError, match=r"tiny.yaml:\d+: sweep: is a grid of runs; use `lrbench sweep`, or "):
         load_config(write_config(sweep={"lr": [0.1]}))
 
 

@@ -45,7 +45,8 @@ class Config:
         """Validate the config. Raises ConfigError."""
         if "sweep" in self.plain:
             where = self.places.get(("sweep",), self.shown)
-            raise ConfigError("is a grid of runs; use `lrbench sweep`", key="sweep", where=where)
+            single = f"{option('--set')} sweep=null for a single run"
+            raise ConfigError(f"is a grid of runs; use `lrbench sweep`, or {single}", key="sweep", where=where)
         return validate(self.plain, self.places, self.shown)
 
 

@@ -86,7 +86,7 @@ def why_left(path: Path) -> tuple[str, bool]:
     text = text_at(path)
     if not text.strip():
         return "it is empty", True
-    if "\0" in text:
+    if "\0" in text or not text.strip("\ufffd"):
         return "it is not text in UTF-8, or in UTF-16 with a byte order mark", True
     return (EVENTS if is_known(path) else COLUMNS), False
 

@@ -104,8 +104,8 @@ def read_csv(path: Path) -> Log:
     rows, seen = csv.reader(chain([header], whole), delimiter=delimiter), Values()
     try:
         names += [name.strip() for name in next(rows, [])]
-        fields = counted(len(names), "field")
-        odd = Odd(f"does not have {fields}, as the header", f"do not have {fields}, as the header")
+        lack = f"not have {counted(len(names), 'field')}, as the header; what is there counts"
+        odd = Odd(f"does {lack}", f"do {lack}")
 
         def values() -> Iterator[dict[str, float]]:
             before = rows.line_num + lead
