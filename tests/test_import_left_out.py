@@ -57,6 +57,7 @@ def test_text_with_a_byte_order_mark_is_read(cli: Cli, logs: Path, encoding: str
         ("a.jsonl", "\n\n", "it is empty"),
         ("a.csv", GOOD.encode("utf-16-le"), "it is not text in UTF-8, or in UTF-16 with a byte order mark"),
         ("a.jsonl", bytes(range(256)), "it is not text in UTF-8"),
+        ("a.jsonl", b"\xff\xfe\x00", "it is not text in UTF-8"),
         ("a.csv", None, "it is not a regular file"),
         ("version_0/metrics.csv", None, "it is not a regular file"),
         ("checkpoint-1/trainer_state.json", None, "it is not a regular file"),
