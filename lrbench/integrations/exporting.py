@@ -104,17 +104,12 @@ def made(to: str | Mapping[str, Any], into: str | Path) -> Tool:
 def _check_apart(into: Path, records: Iterable[Record]) -> None:
     """Raise UsageError if files of a tool would lie among those of a run, and might replace them."""
     place, runs = into.absolute(), {record.folder.path.absolute() for record in records}
-    own = next((one for one in (place, *place.parents) if one in runs or _is_run(one)), None)
+    own = next((one for one in (place, *place.parents) if one in runs or RunFolder(one).has_environment), None)
     if own is None and any(path.parent == place for path in runs):
         raise UsageError(f"{into} is the folder of the runs; export to another one, such as {into / 'exported'}")
     if own is not None:
         lies = "is" if own == place else "lies in"
         raise UsageError(f"{into} {lies} the folder of the run {own.name}; export to another one")
-
-
-def _is_run(path: Path) -> bool:
-    """Return whether a folder is a run's: a project has a `config.yaml` too."""
-    return RunFolder(path).is_run and any((path / name).exists() for name in ("env.json", "result.json"))
 
 
 def _export(record: Record, tool: Tool, done: Export) -> None:

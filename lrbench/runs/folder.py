@@ -138,6 +138,11 @@ class RunFolder(Checkpoints, Recordings):
             return True
 
     @property
+    def has_environment(self) -> bool:
+        """True if there is an `env.json`, which other folders with a `config.yaml` lack."""
+        return exists(self.path / "env.json")
+
+    @property
     def has_config(self) -> bool:
         """True if there is a `config.yaml`."""
         path = self.path / "config.yaml"
