@@ -1001,3 +1001,15 @@ def test_the_options_have_the_defaults_of_the_commands() -> None:
         command = {p.name: p.default for p in commands[name].params}
         for key in command.keys() & {"executor", "address", "runs_per_gpu", "again", "max_failures", "retries"}:
             assert command[key] == getattr(ours, key), (name, key)
+
+
+def test_a_rate_that_no_figure_has_room_for_has_a_summary(
+    cli: Cli, write_config: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(*_: object) -> None:
+        raise UsageError("this figure of learning rates has no room")
+
+    monkeypatch.setattr("lrbench.reports.figures.sensitivity.draw", draw)
+    write_config(epochs=1)
+    code, out, _ = cli("sweep", "tiny.yaml", "--lr", "1e300")
+    assert code == 0 and "Every run diverged" in out and "summary.csv" in out and "summary.png" not in out

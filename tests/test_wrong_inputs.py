@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -184,6 +185,12 @@ def test_exports_stay_out_of_run_folders(cli: Cli, make_run: MakeRun, inside: st
     code, _, err = cli("export", "--to", tool, inside.format(run=run.name))
     assert code == 2 and "export to another one" in err
     assert {path: path.read_bytes() for path in run.parent.rglob("*") if path.is_file()} == before
+
+
+def test_an_export_stays_out_of_other_runs(cli: Cli, make_run: MakeRun, tmp_path: Path) -> None:
+    shutil.copytree(make_run([0.5]).parent, tmp_path / "others")
+    code, _, err = cli("export", "--to", "csv", "others")  # and no folder to export to
+    assert code == 2 and "others is a folder of runs; export to another one, such as others/exported" in err
 
 
 def test_an_export_may_lie_beside_a_config(cli: Cli, make_run: MakeRun, tmp_path: Path) -> None:

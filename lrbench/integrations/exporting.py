@@ -12,7 +12,7 @@ from lrbench.config import TRACKERS, checked_tracker, trackers
 from lrbench.errors import ConfigError, FolderError, RunError, UsageError, option, reason_of
 from lrbench.integrations.following import Following, run_of, state_in
 from lrbench.integrations.trackers import Tool
-from lrbench.runs import RunFolder, Status, last_row, no_runs
+from lrbench.runs import RunFolder, Status, folders_in, last_row, no_runs
 from lrbench.types import PATH, PATHS, TEXT, TEXTS, Kind, Part, arguments
 
 _TABLES = "lrbench.integrations.trackers.tables"
@@ -77,7 +77,7 @@ def export(
         raise no_runs(map(Path, paths))
     records = kept(records, list(filters))
     if "://" not in str(into):
-        _check_apart(Path(into), records)
+        _check_apart(Path(into))
     done = Export(str(into), tool)
     for record in records:
         _export(record, tool, done)
@@ -101,12 +101,13 @@ def made(to: str | Mapping[str, Any], into: str | Path) -> Tool:
     return tool
 
 
-def _check_apart(into: Path, records: Iterable[Record]) -> None:
-    """Raise UsageError if files of a tool would lie among those of a run, and might replace them."""
-    place, runs = into.absolute(), {record.folder.path.absolute() for record in records}
-    own = next((one for one in (place, *place.parents) if one in runs or RunFolder(one).has_environment), None)
-    if own is None and any(path.parent == place for path in runs):
-        raise UsageError(f"{into} is the folder of the runs; export to another one, such as {into / 'exported'}")
+def _check_apart(into: Path) -> None:
+    """Raise UsageError if files of a tool would lie among those of a run, and might replace them, or among runs."""
+    place = into.absolute()
+    own = next((one for one in (place, *place.parents) if RunFolder(one).has_environment), None)
+    inside = folders_in(place) if own is None and place.is_dir() else []
+    if any(RunFolder(path).has_environment for _, path in inside):
+        raise UsageError(f"{into} is a folder of runs; export to another one, such as {into / 'exported'}")
     if own is not None:
         lies = "is" if own == place else "lies in"
         raise UsageError(f"{into} {lies} the folder of the run {own.name}; export to another one")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrbench.analysis import DEFAULT_METRIC, Family, asked_of, at_best, doubts, family_words, mixed_code, task_of
 from lrbench.components import in_words
-from lrbench.errors import counted
+from lrbench.errors import UsageError, counted
 from lrbench.reports import confirmation
 from lrbench.reports.escape import csv
 from lrbench.reports.family_table import family_rows
@@ -107,8 +108,10 @@ def save_summary(summary: Summary, folder: SweepFolder) -> list[Path]:
 
 
 def drawn_summary(summary: Summary) -> Figure | None:
-    """Draw the loss by learning rate, a line for each of the sweep's; None if no learning rates are known."""
+    """Draw the loss by learning rate, a line for each of the sweep's; None if they are unknown, or have no room."""
     from lrbench.reports.figures.sensitivity import draw
 
     drawn = [family for family in summary.families if all(point.lr is not None for point in family.points)]
-    return draw(drawn, summary.measure) if drawn else None
+    with contextlib.suppress(UsageError):  # no sheet has room for a learning rate of 1e300
+        return draw(drawn, summary.measure) if drawn else None
+    return None
