@@ -191,6 +191,8 @@ def test_a_plateau_is_told_and_the_others_have_an_interval(make_run: MakeRun, tm
     assert "1 of 5 seeds ended on a plateau at 2.3" in " ".join(summary(shown))
     assert a.answer is not None and a.answer.word not in ("better", "tie")
     assert b.lost == 0
+    (alone, *_) = summary(gather([tmp_path / "runs"], filters=["a"]))
+    assert "four seeds; 1 of 5 seeds ended on a plateau at 2.3)" in alone
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from lrbench.reports.prose.curves import on_test
 from lrbench.reports.prose.parts import Told, lost_runs, open_text, so_far
 from lrbench.reports.prose.phrases import capital, counted, sureness, value
 from lrbench.reports.prose.standings import extreme
+from lrbench.reports.sentences import lost_text
 from lrbench.runs import Status
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def told(section: Section) -> Told:
         first += f"{f' and a {test}' if test else ''}."
     else:
         begun = so_far([group])
-        first = f"{begun}{name} has a {measure.words} of {value(measure, row.centre)} ({sureness(row, measure)})"
+        stuck = f"; {lost_text(row, measure)}" if group.plateau(measure.name) else ""
+        first = f"{begun}{name} has a {measure.words} of {value(measure, row.centre)} ({sureness(row, measure)}{stuck})"
         first += f"{f' and a {test}' if test else ''}."
     best = _best(group.first, measure) if len(group.records) == 1 else ""
     return Told.of([first, best, _verdict(group)], [_evidence(group), lost_runs([group])])
